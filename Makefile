@@ -1,0 +1,107 @@
+# Needs make and Python 3.10 or newer with its venv module; everything else is installed into .venv.
+#
+#   make demo      judge the examples, some of which are careless by intent
+#   make test      format check, lint, types, tests with coverage, documentation
+#   make test-all  the tests alone, on every supported Python and on the oldest supported pytest
+#   make format    format the code and apply safe lint fixes
+#   make docs      build the documentation into docs/_build/html
+#   make bench     run the benchmarks
+#   make clean     remove everything that can be made again
+
+PYTHON ?= python3
+PYENV_ROOT ?= $(HOME)/.pyenv
+SUPPORTED := 3.10 3.11 3.12 3.13
+OLDEST_PYTEST := 8.4
+
+# The stamp carries the version of $(PYTHON), so that another interpreter gets a new environment.
+BIN := .venv/bin
+STAMP := .venv/.installed-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
+
+heading = @printf '\n=== %s ===\n' "$(1)"
+
+# $(call environment,INTERPRETER,DIRECTORY,WHAT TO INSTALL)
+define environment
+$(call heading,creating $(2))
+@$(1) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed, this is " + sys.version)'
+@rm -rf $(2)
+@$(1) -m venv $(2)
+@$(2)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+@$(2)/bin/python -m pip install --quiet $(3) --editable .
+endef
+
+.PHONY: demo test lint types coverage docs bench test-all format clean
+
+demo: $(STAMP)
+	$(call heading,demo: pytest --ralph docs/examples)
+	@$(BIN)/pytest --ralph docs/examples; code=$$?; \
+	if [ $$code -eq 1 ]; then \
+		echo "The demo worked: pytest exited with 1, because the careless examples are red by intent."; \
+	else \
+		echo "The demo failed: pytest exited with $$code, and 1 was expected, for the careless examples."; \
+		exit 1; \
+	fi
+
+test: lint types coverage docs
+
+lint: $(STAMP)
+	$(call heading,format and lint)
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+
+types: $(STAMP)
+	$(call heading,types)
+	@$(BIN)/mypy
+
+coverage: $(STAMP)
+	$(call heading,tests with coverage)
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -n 2
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --fail-under=90
+
+# Everything is read anew (-E): an incremental build would not repeat the warnings of unchanged pages.
+docs: $(STAMP)
+	$(call heading,documentation)
+	@$(BIN)/sphinx-build -q -E -W --keep-going -n docs docs/_build/html
+
+bench: $(STAMP)
+	$(call heading,benchmarks)
+	@$(BIN)/python benchmarks/bench.py
+
+format: $(STAMP)
+	$(call heading,format)
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+clean:
+	rm -rf .venv .venv-* .ralph .coverage .coverage.* htmlcov build dist docs/_build
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml
+	$(call environment,$(PYTHON),.venv,--group dev)
+	@touch $@
+
+# One environment for each interpreter that pyenv has, and one for the oldest pytest on the first of them.
+found = $(notdir $(wildcard $(PYENV_ROOT)/versions/$(1).[0-9]*))
+FOUND := $(strip $(foreach series,$(SUPPORTED),$(call found,$(series))))
+ABSENT := $(strip $(foreach series,$(SUPPORTED),$(if $(call found,$(series)),,$(series))))
+MATRIX := $(FOUND) $(if $(FOUND),pytest-$(OLDEST_PYTEST))
+
+test-all:
+	@$(if $(FOUND),,echo "No Python of $(SUPPORTED) under $(PYENV_ROOT)/versions: nothing to test."; exit 1)
+	@$(foreach series,$(ABSENT),echo "skipped: no Python $(series) under $(PYENV_ROOT)/versions";)
+	@$(MAKE) --keep-going --no-print-directory $(MATRIX:%=test-%)
+
+.PHONY: $(MATRIX:%=test-%)
+$(MATRIX:%=test-%): test-%: .venv-%/.installed
+	$(call heading,tests in .venv-$*)
+	@.venv-$*/bin/python -m pytest -n 2
+
+$(FOUND:%=.venv-%/.installed): .venv-%/.installed: pyproject.toml
+	$(call environment,$(PYENV_ROOT)/versions/$*/bin/python,.venv-$*,--group test)
+	@touch $@
+
+.venv-pytest-$(OLDEST_PYTEST)/.installed: pyproject.toml
+	$(call environment,$(PYENV_ROOT)/versions/$(firstword $(FOUND))/bin/python,$(@D),--group test 'pytest==$(OLDEST_PYTEST).*')
+	@touch $@
