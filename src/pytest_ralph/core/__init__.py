@@ -1,0 +1,1 @@
+"""Values and pure functions: what skills, scenarios, timelines and verdicts are. Standard library only."""

@@ -1,0 +1,63 @@
+"""What the log says of a retry."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterable
+
+from pytest_ralph.core.timeline import Logged
+
+# What HTTP clients say of every request they make is no word on a retry.
+_CHATTER = ("urllib3", "httpx", "httpcore", "httpx2", "httpcore2", "requests", "botocore", "boto3", "h11")
+# A number that is a duration ("in 2 s"), part of a larger number or of a name is no attempt number.
+_NUMBER = re.compile(
+    r"(?<![\w.:-])(\d+)(?:st|nd|rd|th)?(?![\w.:]|\s*(?:s|sec|secs|second|seconds|ms|milliseconds)\b)"
+)
+_DURATION_FIELDS = re.compile(
+    r"(sleep|wait|delay|backoff|duration|seconds|_s$|_ms$|status|code)", re.IGNORECASE
+)
+
+
+def level_number(name: str) -> int:
+    """The number of a standard level name; 0 for an unknown one."""
+    number = logging.getLevelName(name)
+    return number if isinstance(number, int) else 0
+
+
+def about_retries(records: Iterable[Logged]) -> list[Logged]:
+    """The records that may speak of a retry: not the chatter of HTTP clients, not debugging."""
+    return [
+        record
+        for record in records
+        if level_number(record.level) >= logging.WARNING
+        or (level_number(record.level) >= logging.INFO and record.logger.split(".")[0] not in _CHATTER)
+    ]
+
+
+def numbers(record: Logged) -> frozenset[int]:
+    """The numbers in a record that can be an attempt's: in its message and its fields."""
+    found = {int(match) for match in _NUMBER.findall(_prose(record.message))}
+    for name, value in _fields(record).items():
+        if value.isdigit() and not _DURATION_FIELDS.search(name):
+            found.add(int(value))
+    return frozenset(found)
+
+
+def _fields(record: Logged) -> dict[str, str]:
+    return {**record.fields, **_json(record.message)}
+
+
+def _prose(message: str) -> str:
+    return "" if _json(message) else message
+
+
+def _json(message: str) -> dict[str, str]:
+    if not message.lstrip().startswith("{"):
+        return {}
+    try:
+        value = json.loads(message)
+    except ValueError:
+        return {}
+    return {str(key): str(each) for key, each in value.items()} if isinstance(value, dict) else {}

@@ -1,0 +1,101 @@
+"""Quantities as people write them: durations in seconds or text, and how they are shown again.
+
+Only parsing and formatting of plain numbers with units belongs here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+_DURATION_UNITS = {
+    "us": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "sec": 1.0,
+    "second": 1.0,
+    "seconds": 1.0,
+    "m": 60.0,
+    "min": 60.0,
+    "minute": 60.0,
+    "minutes": 60.0,
+    "h": 3600.0,
+    "hour": 3600.0,
+    "hours": 3600.0,
+}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-z]+)\s*", re.IGNORECASE)
+
+
+def seconds(value: object, *, name: str, minimum: float = 0.0, exclusive: bool = False) -> float:
+    """Turn a duration into seconds.
+
+    Args:
+        value: A number of seconds, or text such as ``"500 ms"``, ``"2 s"``, ``"1 min"``.
+        name: What the duration is called in the error message.
+        minimum: The smallest duration allowed, in seconds.
+        exclusive: Whether ``minimum`` itself is refused.
+
+    Returns:
+        The duration in seconds.
+
+    Raises:
+        TypeError: ``value`` is neither a number nor text.
+        ValueError: ``value`` is not a duration, not finite or below ``minimum``.
+
+    Example:
+        >>> seconds("500 ms", name="within")
+        0.5
+    """
+    number = _number(value, name)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be a finite duration, got {value!r}")
+    if number < minimum or (exclusive and number == minimum):
+        bound = f"more than {duration(minimum)}" if exclusive else f"at least {duration(minimum)}"
+        raise ValueError(f"{name} must be {bound}, got {value!r}")
+    return number
+
+
+def _number(value: object, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise TypeError(
+            f"{name} must be seconds as a number or text such as '500 ms', '2 s' or '1 min', got {value!r}"
+        )
+    if not isinstance(value, str):
+        return float(value)
+    match = _DURATION.fullmatch(value)
+    unit = match and _DURATION_UNITS.get(match.group(2).lower())
+    if match is None or unit is None:
+        raise ValueError(
+            f"{name} must be seconds as a number or text such as '500 ms', '2 s' or '1 min', got {value!r}"
+        )
+    return float(match.group(1)) * unit
+
+
+def duration(value: float) -> str:
+    """Show a duration with the unit a person would choose.
+
+    Args:
+        value: The duration in seconds.
+
+    Example:
+        >>> duration(0.25), duration(1.0), duration(1801.5)
+        ('250 ms', '1 s', '1801.5 s')
+    """
+    if value != 0 and abs(value) < 0.9995:
+        return f"{_trim(value * 1000)} ms"
+    return f"{_trim(value)} s"
+
+
+def _trim(number: float) -> str:
+    text = f"{number:.3f}".rstrip("0").rstrip(".")
+    return "0" if text in {"", "-0"} else text
+
+
+def durations(values: tuple[float, ...]) -> str:
+    """Show several durations in a row: ``1 s, 2 s, 4 s``."""
+    return ", ".join(duration(value) for value in values) if values else "none"
+
+
+def times(count: int, noun: str, plural: str | None = None) -> str:
+    """Show a count with its noun: ``1 attempt``, ``3 attempts``, ``2 retries``."""
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"

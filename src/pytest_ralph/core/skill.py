@@ -1,0 +1,162 @@
+"""What a skill is: scenarios to play and criteria to judge, as plain values and pure functions."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pytest_ralph.core.location import Location
+from pytest_ralph.core.scenario import HEALTHY, MANUAL, Scenario
+from pytest_ralph.core.timeline import Timeline
+
+
+class Status(str, enum.Enum):
+    """What is known of a criterion, a skill or a gate."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    ERROR = "error"
+    NOT_EXERCISED = "not_exercised"
+    SKIPPED = "skipped"
+    NOT_RUN = "not_run"
+    WAIVED = "waived"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+PHASES = ("core", "defensive", "resilience", "observability", "guarantees", "resources")
+"""The order in which skills are worth building, by risk."""
+
+
+class Spec(Protocol):
+    """The validated arguments of one marker."""
+
+    @property
+    def scenarios(self) -> str:
+        """``auto`` for generated scenarios, ``manual`` for a test that injects its own faults."""
+
+    def parameters(self) -> Mapping[str, Any]:
+        """The arguments as plain JSON values, for the report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Play:
+    """One judged play of a scenario: all that a criterion may look at.
+
+    Attributes:
+        scenario: What was played.
+        timeline: What happened.
+        aimed_at: The operation the fault was aimed at, such as ``POST /v1/charges``; empty if none.
+    """
+
+    scenario: Scenario
+    timeline: Timeline
+    aimed_at: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What a criterion says of one play.
+
+    Attributes:
+        status: Pass, fail or not exercised.
+        expected: What should have been seen.
+        observed: What was seen.
+        location: The user's line to change.
+        lines: The slice of the timeline that shows it.
+    """
+
+    status: Status
+    expected: str = ""
+    observed: str = ""
+    location: Location | None = None
+    lines: tuple[str, ...] = ()
+
+
+PASSED = Verdict(status=Status.PASS)
+
+
+def failed(expected: str, observed: str, location: Location | None, timeline: Timeline) -> Verdict:
+    """A failing verdict with its evidence."""
+    return Verdict(
+        status=Status.FAIL,
+        expected=expected,
+        observed=observed,
+        location=location,
+        lines=tuple(timeline.lines()),
+    )
+
+
+def untested(reason: str, timeline: Timeline | None = None) -> Verdict:
+    """A verdict that claims nothing, with the reason and what to do."""
+    lines = tuple(timeline.lines()) if timeline else ()
+    return Verdict(status=Status.NOT_EXERCISED, observed=reason, lines=lines)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Criterion:
+    """One binary statement.
+
+    Attributes:
+        id: Short name, unique in its skill.
+        kind: ``pass`` if the statement must hold, ``fail`` if it must not happen.
+        text: The statement, given the spec.
+        scenarios: What must be played to judge it, given the spec.
+        judge: The verdict on one play; None when the play says nothing about the criterion.
+        fix: What to change when it fails, as one instruction.
+        untested: What it means when nothing put the criterion to the test, and what to do.
+        timing: Whether the verdict rests on virtual time, and so is void when real time passed unseen.
+    """
+
+    id: str
+    kind: str
+    text: Callable[[Any], str]
+    scenarios: Callable[[Any], tuple[Scenario, ...]]
+    judge: Callable[[Any, Play], Verdict | None]
+    fix: Callable[[Any], str]
+    untested: str = "nothing in the scenarios put this to the test"
+    timing: bool = True
+    applies: Callable[[Any], bool] = field(default=lambda _: True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skill:
+    """One production requirement.
+
+    Attributes:
+        id: Marker name in kebab-case.
+        marker: Name of the marker function.
+        title: What code with this skill does.
+        phase: One of `PHASES`.
+        criteria: Its criteria, in the order they are shown.
+        keep: What must stay as it is when a criterion of this skill is repaired, given the spec.
+    """
+
+    id: str
+    marker: str
+    title: str
+    phase: str
+    criteria: tuple[Criterion, ...]
+    keep: Callable[[Any], str]
+
+    def applicable(self, spec: Spec) -> tuple[Criterion, ...]:
+        """The criteria that these parameters ask for."""
+        return tuple(criterion for criterion in self.criteria if criterion.applies(spec))
+
+
+def scenarios_of(criterion: Criterion, spec: Spec) -> tuple[Scenario, ...]:
+    """What is played for a criterion."""
+    return (MANUAL,) if spec.scenarios == "manual" else criterion.scenarios(spec)
+
+
+def scenarios_for(skill: Skill, spec: Spec) -> tuple[Scenario, ...]:
+    """Everything that is played for a skill, each scenario once, the healthy world first."""
+    if spec.scenarios == "manual":
+        return (MANUAL,)
+    wanted = [HEALTHY]
+    for criterion in skill.applicable(spec):
+        wanted += [scenario for scenario in criterion.scenarios(spec) if scenario not in wanted]
+    return tuple(wanted)

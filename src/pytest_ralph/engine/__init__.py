@@ -1,0 +1,1 @@
+"""What happens between pytest's hooks and the layers below: collecting, playing, judging, reporting."""

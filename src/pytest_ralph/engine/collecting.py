@@ -1,0 +1,64 @@
+"""Collection: scenarios become items, and what is not judged is deselected."""
+
+from __future__ import annotations
+
+import unittest
+
+import pytest
+
+from pytest_ralph.engine.gates import SCENARIO, Gate, gates_of, scenario_of, scenarios
+from pytest_ralph.engine.session import module_name, plan, run_of
+
+
+def parametrize(metafunc: pytest.Metafunc) -> None:
+    """Make one item per scenario of a gated test."""
+    run = run_of(metafunc.config)
+    played = scenarios(run.gates(metafunc.definition, module_name(metafunc)))
+    if not played:
+        return
+    metafunc.fixturenames.append(SCENARIO)
+    metafunc.parametrize(SCENARIO, played, ids=[scenario.id for scenario in played], indirect=True)
+
+
+def select(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the items that play a scenario; note all gates for the report.
+
+    Raises:
+        pytest.UsageError: A gate stands where it cannot be judged, or no feature has the name asked for.
+    """
+    run = run_of(config)
+    _refuse_unplayable(items)
+    run.plan = plan(items, run)
+    judged = [item for item in items if scenario_of(item) is not None]
+    wanted = run.selection.features
+    if wanted and not judged:
+        features = sorted({gate.feature for item in items for gate in _all_gates(config, item)})
+        known = f"; there are {', '.join(features)}" if features else ""
+        raise pytest.UsageError(f"--ralph-feature: no gate of feature {', '.join(wanted)}{known}")
+    others = [item for item in items if scenario_of(item) is None]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = judged
+
+
+def _all_gates(config: pytest.Config, item: pytest.Item) -> tuple[Gate, ...]:
+    return gates_of(item, run_of(config).registry, module_name(item))
+
+
+def _refuse_unplayable(items: list[pytest.Item]) -> None:
+    for item in items:
+        gated = any("skill" in mark.kwargs for mark in item.iter_markers("ralph"))
+        if gated and not isinstance(item, pytest.Function):
+            raise pytest.UsageError(
+                f"{item.nodeid}: only test functions can be gated, not {type(item).__name__}"
+            )
+        if gated and _is_unittest(item):
+            raise pytest.UsageError(
+                f"{item.nodeid}: methods of unittest.TestCase cannot be gated, because pytest cannot play "
+                "scenarios against them; write a test function or a plain class"
+            )
+
+
+def _is_unittest(item: pytest.Item) -> bool:
+    owner = getattr(item, "cls", None)
+    return isinstance(owner, type) and issubclass(owner, unittest.TestCase)

@@ -1,0 +1,166 @@
+"""From markers to gates, and from gates to what is played: which scenarios, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from pytest_ralph.core.registry import Registry
+from pytest_ralph.core.scenario import Scenario
+from pytest_ralph.core.skill import (
+    PASSED,
+    Criterion,
+    Play,
+    Skill,
+    Spec,
+    Verdict,
+    scenarios_for,
+    scenarios_of,
+    untested,
+)
+from pytest_ralph.core.timeline import FaultMet
+from pytest_ralph.marker import Feature, Reset
+
+SCENARIO = "_ralph_scenario"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """A skill applied to one test.
+
+    Attributes:
+        feature: The group it is shown in.
+        skill: The skill.
+        spec: The marker's arguments.
+    """
+
+    feature: str
+    skill: Skill
+    spec: Spec
+
+    @property
+    def criteria(self) -> tuple[Criterion, ...]:
+        """What is judged, with the criterion every faulty scenario carries."""
+        return (*self.skill.applicable(self.spec), _exercised(self))
+
+    def plan(self) -> dict[str, Any]:
+        """The gate as plain data, for the report."""
+        return {
+            "feature": self.feature,
+            "skill": self.skill.id,
+            "title": self.skill.title,
+            "phase": self.skill.phase,
+            "parameters": dict(self.spec.parameters()),
+            "criteria": [
+                {
+                    "id": f"{self.skill.id}.{criterion.id}",
+                    "kind": criterion.kind,
+                    "text": criterion.text(self.spec),
+                    "untested": criterion.untested,
+                    "scenarios": [each.id for each in scenarios_of(criterion, self.spec)],
+                }
+                for criterion in self.criteria
+            ],
+        }
+
+
+def _exercised(gate: Gate) -> Criterion:
+    """The fault of each scenario was really met."""
+
+    def judge(spec: Spec, play: Play) -> Verdict | None:
+        if play.timeline.of(FaultMet):
+            return PASSED
+        return untested(
+            f"{play.scenario.fault or 'no fault'} was never met: the call made no request that it could hit. "
+            "Does the code answer from a cache? Name what clears it: @ralph.reset(function)",
+            play.timeline,
+        )
+
+    def faulty(spec: Spec) -> tuple[Scenario, ...]:
+        played = scenarios_for(gate.skill, spec)
+        return tuple(each for each in played if each.fault is not None or each.manual)
+
+    return Criterion(
+        id="exercised",
+        kind="pass",
+        text=lambda _: "the fault was really met",
+        scenarios=faulty,
+        judge=judge,
+        timing=False,
+        fix=lambda _: (
+            "Make the test call code that sends its requests to the declared upstream in every call"
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What ``--ralph-skill`` and ``--ralph-feature`` leave."""
+
+    skills: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+
+    def takes(self, gate: Gate) -> bool:
+        """Whether a gate is to be judged."""
+        return (not self.skills or gate.skill.id in self.skills) and (
+            not self.features or gate.feature in self.features
+        )
+
+
+def gates_of(node: pytest.Item | Any, registry: Registry, module: str) -> tuple[Gate, ...]:
+    """The gates that the markers of a test ask for, in the order of skills.
+
+    Args:
+        node: The test, or its definition.
+        registry: The skills.
+        module: Name of the test module, the feature where none is given.
+    """
+    marks = list(node.iter_markers("ralph"))
+    feature = next((each.name for each in _arguments(marks, Feature)), module)
+    gates = [
+        Gate(feature=feature, skill=registry[mark.kwargs["skill"]], spec=mark.args[0])
+        for mark in reversed(marks)
+        if mark.kwargs.get("skill") in registry
+    ]
+    order = list(registry.ids)
+    return tuple(sorted(gates, key=lambda gate: order.index(gate.skill.id)))
+
+
+def resets_of(node: pytest.Item) -> tuple[Callable[[], object], ...]:
+    """What the test's ``ralph.reset`` markers name."""
+    return tuple(each.function for each in _arguments(node.iter_markers("ralph"), Reset))
+
+
+def _arguments(marks: Iterable[Any], kind: type[Any]) -> list[Any]:
+    return [mark.args[0] for mark in marks if mark.args and isinstance(mark.args[0], kind)]
+
+
+def scenarios(gates: Iterable[Gate]) -> tuple[Scenario, ...]:
+    """Everything the gates want played, each scenario once."""
+    wanted: list[Scenario] = []
+    for gate in gates:
+        wanted += [each for each in scenarios_for(gate.skill, gate.spec) if each not in wanted]
+    return tuple(wanted)
+
+
+def scenario_of(item: pytest.Item) -> Scenario | None:
+    """The scenario an item plays, None for a test that is not a generated one."""
+    callspec = getattr(item, "callspec", None)
+    params: Mapping[str, Any] = callspec.params if callspec is not None else {}
+    scenario = params.get(SCENARIO)
+    return scenario if isinstance(scenario, Scenario) else None
+
+
+def base_id(item: pytest.Item) -> str:
+    """The test's id without the scenario: ``tests/test_a.py::test_charge`` or ``...::test_charge[usd]``."""
+    parent = item.parent.nodeid if item.parent is not None else ""
+    callspec, scenario = getattr(item, "callspec", None), scenario_of(item)
+    rest = callspec.id if callspec is not None else ""
+    if scenario is not None:
+        # The plugin's parameter is added last, so its id stands last.
+        rest = rest.removesuffix(scenario.id).removesuffix("-")
+    name = f"{parent}::{getattr(item, 'originalname', item.name)}"
+    return f"{name}[{rest}]" if rest else name

@@ -1,0 +1,183 @@
+"""What happens to one item between setup and teardown, as the bodies of pytest's hooks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from pytest_ralph.core.scenario import Scenario
+from pytest_ralph.core.skill import Play
+from pytest_ralph.core.timeline import Outside, Unmatched
+from pytest_ralph.engine import verdicts
+from pytest_ralph.engine.gates import base_id, resets_of, scenario_of
+from pytest_ralph.engine.play import Player, seed_for
+from pytest_ralph.engine.session import CASE, RESULT, Case, open_case, run_of
+from pytest_ralph.world.recorder import EndedByWorld
+from pytest_ralph.world.scheduler import NeverEnds
+
+
+@contextmanager
+def phase(item: pytest.Item) -> Generator[Case | None]:
+    """Put the item's world in place for one phase: pytest itself lives in real time between them."""
+    case = item.stash.get(CASE, None)
+    if case is None:
+        yield None
+        return
+    case.world.enter()
+    try:
+        yield case
+    finally:
+        case.world.leave()
+
+
+def setup(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Around setup: make the world, so that fixtures live in it."""
+    case = open_case(item)
+    if case is not None:
+        item.stash[CASE] = case
+    with phase(item):
+        return (yield)
+
+
+def teardown(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Around teardown: end the world, whatever happens."""
+    try:
+        with phase(item):
+            return (yield)
+    finally:
+        case = item.stash.get(CASE, None)
+        if case is not None:
+            case.world.close()
+            del item.stash[CASE]
+
+
+def call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Around the call: play the scenario and judge it."""
+    scenario = scenario_of(item)
+    with phase(item) as case:
+        if case is None:
+            return (yield)
+        if scenario is None:
+            return (yield from _plain(case))
+        return (yield from _scenario(item, case, scenario))
+
+
+def _plain(case: Case) -> Generator[None, Any, Any]:
+    """A test that is not judged, but lives in a world."""
+    result = yield from _first_call(case)
+    _refuse_strays(case)
+    return result
+
+
+def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[None, Any, Any]:
+    run = run_of(item.config)
+    state = random.getstate()
+    seed = seed_for(run.seed, base_id(item))
+    random.seed(seed)
+    case.world.remember()
+    case.world.recorder.restart()
+    player = Player(
+        world=case.world,
+        body=item.runtest,
+        locator=case.locator,
+        seed=seed,
+        resets=resets_of(item),
+    )
+    try:
+        if scenario.manual:
+            plays = yield from _manual(player, case, scenario)
+        else:
+            yield from _baseline(item, player, case, scenario)
+            plays = player.plays(scenario) if scenario.fault is not None else [_healthy(case, scenario)]
+    finally:
+        random.setstate(state)
+    _conclude(item, case, scenario, plays)
+    return None
+
+
+def _manual(player: Player, case: Case, scenario: Scenario) -> Generator[None, Any, list[Play]]:
+    with player.call():
+        yield
+    return [_healthy(case, scenario)]
+
+
+def _healthy(case: Case, scenario: Scenario) -> Play:
+    return Play(scenario=scenario, timeline=case.world.timeline)
+
+
+def _first_call(case: Case) -> Generator[None, Any, Any]:
+    try:
+        return (yield)
+    except (NeverEnds, EndedByWorld):
+        _never_came_back(case)
+
+
+def _never_came_back(case: Case) -> None:
+    __tracebackhide__ = True
+    lines = "\n".join(f"  {line}" for line in case.world.timeline.lines())
+    pytest.fail(f"pytest-ralph: the call never ends\n{lines}", pytrace=False)
+
+
+def _baseline(
+    item: pytest.Item, player: Player, case: Case, scenario: Scenario
+) -> Generator[None, Any, None]:
+    """The healthy call: it must succeed, or nothing else means anything."""
+    __tracebackhide__ = True
+    try:
+        with player.call():
+            yield
+    except (Exception, NeverEnds, EndedByWorld) as error:
+        location = case.locator.of(error.__traceback__)
+        reason = (
+            f"{type(error).__name__}: {' '.join(str(error).split())}" if str(error) else type(error).__name__
+        )
+        item.stash[RESULT] = {
+            "broken": {
+                "reason": reason,
+                "location": location.to_json() if location else None,
+                "timeline": case.world.timeline.lines(),
+            }
+        }
+        if scenario.fault is None and isinstance(error, Exception):
+            raise
+        where = f"\n  Where    {location}" if location else ""
+        pytest.fail(
+            f"not judged: the call fails against the healthy answer\n  Observed {reason}{where}",
+            pytrace=False,
+        )
+    _refuse_strays(case)
+
+
+def _refuse_strays(case: Case) -> None:
+    """Fail a test whose traffic was not all declared, even if the code swallowed the error."""
+    __tracebackhide__ = True
+    timeline = case.world.timeline
+    strays: list[Outside | Unmatched] = [*timeline.of(Outside), *timeline.of(Unmatched)]
+    if strays:
+        lines = [f"{stray.text()}{_at(stray)}\n  Add      {stray.advice}" for stray in strays]
+        pytest.fail("pytest-ralph: not all traffic is declared\n" + "\n".join(lines), pytrace=False)
+
+
+def _at(stray: Outside | Unmatched) -> str:
+    return f" ({stray.location})" if stray.location else ""
+
+
+def _conclude(item: pytest.Item, case: Case, scenario: Scenario, plays: list[Play]) -> None:
+    """Judge the plays, keep the verdicts for the report and fail the item if any is not a pass."""
+    __tracebackhide__ = True
+    records = verdicts.judge(case.gates, scenario, plays or [_nothing(scenario)], item.nodeid)
+    item.stash[RESULT] = {"verdicts": records}
+    problem = verdicts.summary(records)
+    if problem:
+        pytest.fail(problem, pytrace=False)
+
+
+def _nothing(scenario: Scenario) -> Play:
+    """What is judged when the call reached no service at all."""
+    from pytest_ralph.core.timeline import Timeline
+
+    return Play(scenario=scenario, timeline=Timeline())

@@ -1,0 +1,211 @@
+"""Collects results from all processes, and gives the report at the end. Only the controller writes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import platform
+import sys
+import uuid
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_ralph.core.skill import PHASES
+from pytest_ralph.engine.gates import base_id, scenario_of
+from pytest_ralph.engine.session import RESULT, run_of
+from pytest_ralph.report import agent, jsonfile, terminal
+from pytest_ralph.report.model import Circumstances, Result, build, red
+
+NAME = "pytest-ralph-collector"
+_REPORT = "ralph"
+
+
+def configure(config: pytest.Config) -> None:
+    """Check the options and, on the controller, prepare for the report.
+
+    Raises:
+        pytest.UsageError: An option is wrong, or the report could not be written.
+    """
+    run_of(config)
+    if _is_worker(config) or config.getoption("collectonly"):
+        config.pluginmanager.register(Sender(config), NAME)
+        return
+    path = Path(config.invocation_params.dir) / config.getoption("ralph_report")
+    try:
+        jsonfile.check_writable(path)
+        # A report left over from an earlier run must not be taken for this one's if this one dies.
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise pytest.UsageError(f"--ralph-report: cannot write {path}: {error}") from error
+    config.pluginmanager.register(Collector(config, path), NAME)
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def attach(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Attach an item's verdicts to its report: plain data, which crosses process borders."""
+    if scenario_of(item) is None:
+        return
+    data: dict[str, Any] = {}
+    if report.when == "call" and RESULT in item.stash:
+        data = {**item.stash[RESULT]}
+    if _is_worker(item.config):
+        test = base_id(item)
+        data["plan"] = {test: run_of(item.config).plan[test]}
+    setattr(report, _REPORT, data)
+
+
+class Sender:
+    """On a worker: hands the plan to the controller.
+
+    Args:
+        config: The worker's configuration.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_sessionfinish(self) -> None:
+        """Send the plan, so that the controller knows of items that no worker ran."""
+        output = getattr(self._config, "workeroutput", None)
+        if output is not None:
+            output["ralph_plan"] = run_of(self._config).plan
+
+
+class Collector:
+    """On the controller: gathers plan and results, writes and shows the report.
+
+    Args:
+        config: The configuration.
+        path: Where the JSON report goes.
+    """
+
+    def __init__(self, config: pytest.Config, path: Path) -> None:
+        self._config = config
+        self._path = path
+        self._plan: dict[str, Any] = {}
+        self._results: dict[str, Result] = {}
+        self._began = dt.datetime.now(dt.timezone.utc)
+        self._uncollected = False
+        self._interrupted = False
+        self._report: dict[str, Any] | None = None
+        self._trouble: str | None = None
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note what could not be collected."""
+        self._uncollected = self._uncollected or report.failed
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """Take a finished worker's plan."""
+        self._plan.update(getattr(node, "workeroutput", {}).get("ralph_plan", {}))
+        self._interrupted = self._interrupted or error is not None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take one report; what came first and failed is not overwritten by what came later."""
+        data = getattr(report, _REPORT, None)
+        if data is None:
+            return
+        self._plan.update(data.get("plan", {}))
+        result = _result(report, data)
+        before = self._results.get(report.nodeid)
+        if result is not None and (report.when != "teardown" or before is not None):
+            self._results[report.nodeid] = result
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Note that the run was cut short."""
+        self._interrupted = True
+
+    def pytest_internalerror(self) -> None:
+        """Note that the run was cut short."""
+        self._interrupted = True
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the report, and see to it that a red gate is not taken for success."""
+        plan = {**self._plan, **run_of(self._config).plan}
+        self._report = build(
+            dict(sorted(plan.items())),
+            self._results,
+            Circumstances(
+                interrupted=self._interrupted or self._uncollected or bool(session.shouldstop),
+                selected=_selected(self._config),
+                run=self._volatile(),
+            ),
+            PHASES.index,
+        )
+        try:
+            jsonfile.write(self._report, self._path)
+        except OSError as error:
+            self._trouble = f"the report could not be written to {self._path}: {error}"
+        if session.exitstatus == pytest.ExitCode.OK and (red(self._report) or self._trouble):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Show the report."""
+        if self._report is None:
+            return
+        shown = _relative(self._path, self._config)
+        if self._config.getoption("ralph_output") == "agent":
+            for line in agent.render(self._report, shown):
+                terminalreporter.write_line(line)
+        else:
+            terminalreporter.section("ralph", sep="=")
+            width = terminalreporter._tw.fullwidth
+            for line, markup in terminal.render(self._report, width):
+                terminalreporter.write_line(line, **markup)
+            if self._trouble is None:
+                terminalreporter.write_line(f"report: {shown}")
+        if self._trouble is not None:
+            terminalreporter.write_line(f"pytest-ralph: {self._trouble}", red=True, bold=True)
+
+    def _volatile(self) -> dict[str, Any]:
+        """What differs from run to run."""
+        now = dt.datetime.now(dt.timezone.utc)
+        return {
+            "id": uuid.uuid4().hex,
+            "started": self._began.isoformat(timespec="seconds"),
+            "duration": round((now - self._began).total_seconds(), 3),
+            "versions": {
+                "pytest-ralph": version("pytest-ralph"),
+                "pytest": pytest.__version__,
+                "python": platform.python_version(),
+                "platform": sys.platform,
+            },
+        }
+
+
+def _selected(config: pytest.Config) -> bool:
+    return bool(config.getoption("ralph_skill") or config.getoption("ralph_feature"))
+
+
+def _result(report: pytest.TestReport, data: dict[str, Any]) -> Result | None:
+    """What a report says of its item; None when it says nothing that is not known better."""
+    if "broken" in data:
+        return Result(outcome="broken", **data["broken"])
+    if "verdicts" in data:
+        return Result(outcome="judged", verdicts=data["verdicts"])
+    if report.outcome == "skipped":
+        return Result(outcome="skipped", reason=_reason(report))
+    if report.outcome == "failed":
+        return Result(outcome="error", reason=f"{report.when} failed: {_reason(report)}")
+    return None
+
+
+def _reason(report: pytest.TestReport) -> str:
+    if isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2])
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = crash.message if crash is not None else str(report.longrepr or report.outcome)
+    return " ".join(text.split())[:300]
+
+
+def _relative(path: Path, config: pytest.Config) -> str:
+    try:
+        return str(path.relative_to(config.invocation_params.dir))
+    except ValueError:
+        return str(path)

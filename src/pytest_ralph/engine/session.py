@@ -1,0 +1,137 @@
+"""What one test run knows: options, skills, gates, worlds and results. Kept in pytest's own stashes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_ralph.core.location import Locator
+from pytest_ralph.core.registry import Registry, builtin
+from pytest_ralph.engine.gates import Gate, Selection, base_id, gates_of, scenario_of, scenarios
+from pytest_ralph.world.world import Seams, World, unavailable
+
+FIXTURES = frozenset({"ralph_upstream", "ralph_clock", "ralph_timeline"})
+
+
+@dataclass(kw_only=True)
+class Run:
+    """One test run.
+
+    Attributes:
+        judging: Whether ``--ralph`` was given.
+        registry: The skills.
+        selection: Which gates to judge.
+        seed: Seed of random numbers.
+        seams: What worlds share.
+        plan: All gates and items, as plain data for the report.
+    """
+
+    judging: bool
+    registry: Registry
+    selection: Selection
+    seed: int
+    seams: Seams
+    plan: dict[str, Any] = field(default_factory=dict)
+
+    def gates(self, item: Any, module: str) -> tuple[Gate, ...]:
+        """The selected gates of a test or its definition."""
+        found = gates_of(item, self.registry, module)
+        return tuple(gate for gate in found if self.selection.takes(gate))
+
+
+@dataclass(kw_only=True)
+class Case:
+    """One item that lives in a simulated world.
+
+    Attributes:
+        gates: What it is judged by; empty for a test that only uses the fixtures.
+        locator: Finds the user's lines.
+        world: The world.
+    """
+
+    gates: tuple[Gate, ...]
+    locator: Locator
+    world: World
+
+
+RUN = pytest.StashKey[Run]()
+CASE = pytest.StashKey[Case]()
+RESULT: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
+
+
+def start(config: pytest.Config) -> Run:
+    """Read the options.
+
+    Raises:
+        pytest.UsageError: An option makes no sense here.
+    """
+    registry = Registry(builtin())
+    skills = tuple(config.getoption("ralph_skill"))
+    for skill in skills:
+        if skill not in registry:
+            raise pytest.UsageError(
+                f"--ralph-skill: there is no skill {skill!r}; there are {', '.join(registry.ids)}"
+            )
+    realtime = bool(config.getoption("ralph_realtime"))
+    if not realtime and (reason := unavailable()) is not None:
+        raise pytest.UsageError(
+            f"pytest-ralph has no virtual clock here: {reason}. "
+            "Run with --ralph-realtime to wait in real time."
+        )
+    return Run(
+        judging=bool(config.getoption("ralph")),
+        registry=registry,
+        selection=Selection(skills=skills, features=tuple(config.getoption("ralph_feature"))),
+        seed=int(config.getoption("ralph_seed")),
+        seams=Seams(realtime=realtime),
+    )
+
+
+def run_of(config: pytest.Config) -> Run:
+    """The run of a configuration, made on first use."""
+    if RUN not in config.stash:
+        config.stash[RUN] = start(config)
+    return config.stash[RUN]
+
+
+def module_name(node: Any) -> str:
+    """Name of the test module, the feature of gates that name none."""
+    return str(node.module.__name__).rpartition(".")[2] if getattr(node, "module", None) else "tests"
+
+
+def open_case(item: pytest.Item) -> Case | None:
+    """The simulated world for an item that needs one."""
+    needs = FIXTURES & set(getattr(item, "fixturenames", ()))
+    scenario = scenario_of(item)
+    if not needs and scenario is None:
+        return None
+    run = run_of(item.config)
+    locator = Locator(item.config.rootpath, [Path(item.path)])
+    gates = run.gates(item, module_name(item)) if scenario is not None else ()
+    return Case(gates=gates, locator=locator, world=World(run.seams, locator))
+
+
+def plan(items: list[pytest.Item], run: Run) -> dict[str, Any]:
+    """All gates and the items that play for them, as plain data.
+
+    The order is that of test ids and of scenarios, whatever other plugins did to the order of items.
+    """
+    tests: dict[str, Any] = {}
+    for item in items:
+        scenario = scenario_of(item)
+        if scenario is None:
+            continue
+        test = base_id(item)
+        if test not in tests:
+            gates = run.gates(item, module_name(item))
+            order = {each.id: number for number, each in enumerate(scenarios(gates))}
+            tests[test] = {"gates": [gate.plan() for gate in gates], "items": {}, "order": order}
+        tests[test]["items"][item.nodeid] = scenario.id
+    return {test: _in_order(**tests[test]) for test in sorted(tests)}
+
+
+def _in_order(gates: list[Any], items: dict[str, str], order: dict[str, int]) -> dict[str, Any]:
+    return {"gates": gates, "items": dict(sorted(items.items(), key=lambda pair: order[pair[1]]))}

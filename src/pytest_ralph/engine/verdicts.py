@@ -1,0 +1,144 @@
+"""From the plays of one item to its verdicts, as plain data that crosses process borders."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from pytest_ralph.core.scenario import Scenario
+from pytest_ralph.core.skill import Criterion, Play, Status, Verdict, scenarios_of, untested
+from pytest_ralph.core.timeline import Escaped, Outside, Unmatched
+from pytest_ralph.engine.gates import Gate
+
+_WORST_FIRST = (Status.FAIL, Status.ERROR, Status.NOT_EXERCISED, Status.PASS)
+
+
+def judge(
+    gates: Sequence[Gate], scenario: Scenario, plays: Sequence[Play], nodeid: str
+) -> list[dict[str, Any]]:
+    """Every verdict that a scenario gives, the worst of its plays for each criterion.
+
+    Args:
+        gates: The gates of the test.
+        scenario: What was played.
+        plays: What happened, once per operation the fault was aimed at.
+        nodeid: The item, for the evidence.
+    """
+    found = []
+    for number, gate in enumerate(gates):
+        for criterion in gate.criteria:
+            if scenario not in scenarios_of(criterion, gate.spec):
+                continue
+            judged = [(play, _verdict(gate, criterion, play)) for play in plays]
+            given = [(play, verdict) for play, verdict in judged if verdict is not None]
+            if criterion.id == "exercised" and any(each.status is Status.PASS for _, each in given):
+                given = [(play, each) for play, each in given if each.status is Status.PASS]
+            if given:
+                play, verdict = min(given, key=lambda pair: _WORST_FIRST.index(pair[1].status))
+                found.append(_record(number, gate, criterion, play, verdict, nodeid))
+    return found
+
+
+def _verdict(gate: Gate, criterion: Criterion, play: Play) -> Verdict | None:
+    try:
+        verdict = criterion.judge(gate.spec, play)
+    except Exception as error:  # noqa: BLE001
+        return Verdict(
+            status=Status.ERROR,
+            expected="a verdict",
+            observed=f"the criterion itself failed: {_described(error)}",
+            lines=tuple(play.timeline.lines()),
+        )
+    if verdict is None or verdict.status is not Status.PASS:
+        return verdict
+    return _doubt(criterion, play) or verdict
+
+
+def _doubt(criterion: Criterion, play: Play) -> Verdict | None:
+    """Why a pass cannot be claimed after all."""
+    escaped = play.timeline.of(Escaped)
+    if escaped and criterion.timing:
+        spent = sum(each.seconds for each in escaped)
+        return untested(
+            f"{spent:g} s of real time passed in {escaped[0].call}, so the virtual times say nothing",
+            play.timeline,
+        )
+    stray = play.timeline.of(Outside, Unmatched)
+    if stray:
+        return untested(f"not all traffic went to declared answers: {stray[0].text()}", play.timeline)
+    return None
+
+
+def _described(error: Exception) -> str:
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({last.name}, line {last.lineno})"
+
+
+def _record(
+    number: int, gate: Gate, criterion: Criterion, play: Play, verdict: Verdict, nodeid: str
+) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "gate": number,
+        "criterion": f"{gate.skill.id}.{criterion.id}",
+        "status": str(verdict.status),
+    }
+    if verdict.status is Status.PASS:
+        return record
+    record["evidence"] = {
+        "expected": verdict.expected or criterion.text(gate.spec),
+        "observed": verdict.observed,
+        "scenario": play.scenario.id,
+        "aimed_at": play.aimed_at,
+        "nodeid": nodeid,
+        "location": verdict.location.to_json() if verdict.location else None,
+        "timeline": list(verdict.lines),
+    }
+    record["prompt"] = prompt(gate, criterion, play, verdict)
+    return record
+
+
+def prompt(gate: Gate, criterion: Criterion, play: Play, verdict: Verdict) -> str:
+    """The instruction for whoever repairs the code, person or agent.
+
+    It says where, what, with which parameters, what was observed, and what must stay as it is.
+    """
+    if verdict.status is Status.ERROR:
+        return (
+            f"The criterion {gate.skill.id}.{criterion.id} could not be judged: {verdict.observed}. This is "
+            "a bug in the plugin that defines it, not in the code under test. Report it there."
+        )
+    if verdict.status is Status.NOT_EXERCISED:
+        return (
+            f"{gate.skill.id}.{criterion.id} was not put to the test in scenario {play.scenario.id}: "
+            f"{verdict.observed}."
+        )
+    where = (
+        f"In {verdict.location.file}, line {verdict.location.line} ({verdict.location.function}): "
+        if (verdict.location)
+        else ""
+    )
+    aimed = f" aimed at {play.aimed_at}" if play.aimed_at else ""
+    fault = f" ({play.scenario.fault}{aimed})" if play.scenario.fault else ""
+    return (
+        f"{where}{criterion.fix(gate.spec)}. "
+        f"In scenario {play.scenario.id}{fault}, expected: {verdict.expected or criterion.text(gate.spec)}; "
+        f"observed: {verdict.observed}. "
+        f"Leave as they are: {gate.skill.keep(gate.spec)}. Do not change the test or its markers."
+    )
+
+
+def summary(records: Iterable[dict[str, Any]]) -> str:
+    """What is wrong, a line per criterion, for the item's failure message; empty when nothing is."""
+    lines = []
+    for record in records:
+        if record["status"] == "pass":
+            continue
+        evidence = record["evidence"]
+        lines.append(f"{record['criterion']}: {record['status'].replace('_', ' ')}")
+        lines.append(f"  Expected {evidence['expected']}")
+        aimed = f" ({evidence['aimed_at']})" if evidence["aimed_at"] else ""
+        lines.append(f"  Observed {evidence['observed']}{aimed}")
+        if evidence["location"]:
+            lines.append("  Where    {file}:{line} in {function}".format(**evidence["location"]))
+    return "\n".join(lines)

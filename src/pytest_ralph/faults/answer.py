@@ -1,0 +1,141 @@
+"""Faults of the answer: the wrong status, none at all, half of one, or one that comes in drops."""
+
+from __future__ import annotations
+
+import http
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pytest_ralph.core.fault import Answer, Close, Exchange, Fault, Hold, Pause, Send, Step
+from pytest_ralph.core.quantity import seconds
+
+
+@dataclass(frozen=True)
+class Status(Fault):
+    """The service answers with an error status.
+
+    Args:
+        code: The status code, 100 to 599.
+        body: The body; a small JSON error object by default.
+        headers: Further headers as pairs.
+
+    Raises:
+        ValueError: ``code`` is no status code.
+
+    Example:
+        >>> Status(503)
+        Status(503)
+    """
+
+    code: int
+    body: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if isinstance(self.code, bool) or not isinstance(self.code, int) or not 100 <= self.code <= 599:
+            raise ValueError(f"Status needs a status code from 100 to 599, got {self.code!r}")
+
+    def __repr__(self) -> str:
+        rest = [f"{name}={value!r}" for name in ("body", "headers") if (value := getattr(self, name))]
+        return f"Status({', '.join([str(self.code), *rest])})"
+
+    def on_request(self, exchange: Exchange) -> Iterator[Step]:
+        yield Send(data=exchange.encode(self._answer()))
+
+    def _answer(self) -> Answer:
+        if self.body is not None:
+            return Answer(status=self.code, headers=self.headers, body=self.body.encode())
+        error = {"type": "simulated_fault", "code": str(self.code), "message": _phrase(self.code)}
+        return Answer(
+            status=self.code,
+            headers=(("Content-Type", "application/json"), *self.headers),
+            body=json.dumps({"error": error}).encode(),
+        )
+
+
+@dataclass(frozen=True)
+class Hang(Fault):
+    """The service accepts the request and never answers.
+
+    Example:
+        >>> Hang()
+        Hang()
+    """
+
+    def on_request(self, exchange: Exchange) -> Iterator[Step]:
+        yield Hold()
+
+
+@dataclass(frozen=True)
+class Truncate(Fault):
+    """The answer stops in the middle of its body and the connection is closed.
+
+    Args:
+        keep: How much of the body is sent, as a fraction from 0 up to, but not including, 1.
+
+    Raises:
+        ValueError: ``keep`` is outside of that.
+
+    Example:
+        >>> Truncate()
+        Truncate(keep=0.5)
+    """
+
+    keep: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.keep < 1:
+            raise ValueError(f"Truncate needs keep from 0 up to, but not including, 1, got {self.keep!r}")
+
+    def on_request(self, exchange: Exchange) -> Iterator[Step]:
+        answer = exchange.healthy()
+        # An empty body cannot be cut: the promised one is a byte longer than what comes.
+        body = answer.body or b" "
+        data = exchange.encode(Answer(status=answer.status, headers=answer.headers, body=body))
+        missing = len(body) - int(len(body) * self.keep)
+        yield Send(data=data[: len(data) - missing])
+        yield Close()
+
+
+@dataclass(frozen=True)
+class Dribble(Fault):
+    """The answer comes byte by byte: always something, never soon enough for a read timeout to notice.
+
+    Args:
+        interval: Virtual time between two bytes, as seconds or text.
+        at_least: How long the whole answer takes at the least; a header is padded until it does.
+
+    Raises:
+        ValueError: A duration is not positive.
+
+    Example:
+        >>> Dribble(5)
+        Dribble(interval=5, at_least=0)
+    """
+
+    interval: float | str
+    at_least: float | str = 0
+
+    def __post_init__(self) -> None:
+        seconds(self.interval, name="interval", exclusive=True)
+        seconds(self.at_least, name="at_least")
+
+    def on_request(self, exchange: Exchange) -> Iterator[Step]:
+        interval = seconds(self.interval, name="interval")
+        answer = exchange.healthy()
+        wanted = int(seconds(self.at_least, name="at_least") / interval)
+        padding = ("X-Padding", "." * max(1, wanted))
+        data = exchange.encode(
+            Answer(status=answer.status, headers=(*answer.headers, padding), body=answer.body)
+        )
+        for position in range(len(data)):
+            yield Pause(seconds=interval)
+            yield Send(data=data[position : position + 1])
+
+
+def _phrase(code: int) -> str:
+    try:
+        return f"{code} {http.HTTPStatus(code).phrase}"
+    except ValueError:
+        return str(code)

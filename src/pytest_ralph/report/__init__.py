@@ -1,0 +1,1 @@
+"""The report: a fold over verdicts, and one file per output."""

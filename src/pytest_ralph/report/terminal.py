@@ -1,0 +1,162 @@
+"""The report for people: a matrix of features and skills, the red ones first, and one thing to do next."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+Line = tuple[str, Mapping[str, bool]]
+
+_RED: Mapping[str, bool] = {"red": True, "bold": True}
+_GREEN: Mapping[str, bool] = {"green": True}
+_YELLOW: Mapping[str, bool] = {"yellow": True}
+_BOLD: Mapping[str, bool] = {"bold": True}
+_PLAIN: Mapping[str, bool] = {}
+
+_SHOWN = {
+    "pass": "pass",
+    "fail": "FAIL",
+    "error": "ERROR",
+    "not_exercised": "not exercised",
+    "not_run": "not run",
+    "skipped": "skipped",
+    "waived": "waived",
+}
+_TIMELINE_LINES = 8
+
+
+def render(report: Mapping[str, Any], width: int) -> Iterator[Line]:
+    """The report as lines with markup.
+
+    Args:
+        report: From `model.build`.
+        width: Columns of the terminal.
+    """
+    skills: Sequence[Mapping[str, Any]] = report["skills"]
+    if not skills:
+        yield "no gate was judged", _YELLOW
+        return
+    reds = [skill for skill in skills if skill["status"] not in ("pass", "waived")]
+    greens = [skill for skill in skills if skill["status"] in ("pass", "waived")]
+    yield from _table([*reds, *greens], width)
+    for skill in reds:
+        yield "", _PLAIN
+        yield from _details(skill, width)
+    yield "", _PLAIN
+    if report["next_action"] is not None:
+        yield from _next(report["next_action"], width)
+    yield _verdict(report)
+
+
+def _table(skills: Sequence[Mapping[str, Any]], width: int) -> Iterator[Line]:
+    rows = [(skill["feature"], skill["id"], _cell(skill), skill) for skill in skills]
+    first = max(len("feature"), *(len(row[0]) for row in rows)) + 2
+    second = max(len("skill"), *(len(row[1]) for row in rows)) + 2
+    yield f"{'feature':{first}}{'skill':{second}}{'gate':15}criteria", _BOLD
+    for feature, skill_id, criteria, skill in rows:
+        prefix = f"{feature:{first}}{skill_id:{second}}{_SHOWN[skill['status']]:15}"
+        wrapped = textwrap.wrap(criteria, max(20, width - len(prefix)), break_on_hyphens=False) or [""]
+        yield prefix + wrapped[0], _colour(skill["status"])
+        for rest in wrapped[1:]:
+            yield " " * len(prefix) + rest, _colour(skill["status"])
+
+
+def _cell(skill: Mapping[str, Any]) -> str:
+    passed = sum(1 for criterion in skill["criteria"] if criterion["status"] in ("pass", "waived"))
+    bad = [
+        criterion["id"].partition(".")[2]
+        for criterion in skill["criteria"]
+        if criterion["status"] not in ("pass", "waived")
+    ]
+    count = f"{passed} of {len(skill['criteria'])}"
+    return f"{count}, not: {', '.join(bad)}" if bad else count
+
+
+def _details(skill: Mapping[str, Any], width: int) -> Iterator[Line]:
+    yield f"{skill['feature']} / {skill['id']}: {skill['title']}", _BOLD
+    for test in skill["tests"]:
+        yield f"  {test}", _PLAIN
+    if "problem" in skill:
+        yield "  ERROR the call fails when everything is healthy; nothing else is judged", _RED
+        yield from _evidence(skill["problem"]["evidence"], width)
+        return
+    order = sorted(skill["criteria"], key=lambda each: each["status"] in ("pass", "waived", "not_run"))
+    for criterion in order:
+        yield from _criterion(criterion, width)
+
+
+def _criterion(criterion: Mapping[str, Any], width: int) -> Iterator[Line]:
+    status = criterion["status"]
+    name = criterion["id"].partition(".")[2]
+    statement = criterion["text"] if criterion["kind"] == "pass" else f"must not happen: {criterion['text']}"
+    head = f"  {_SHOWN[status]:5} {name}"
+    if status in ("not_exercised", "skipped"):
+        reason = criterion["evidence"]["observed"] if "evidence" in criterion else ""
+        yield from _wrap(f"{head}: {reason}", width, "        ", _colour(status))
+        return
+    if status in ("pass", "waived", "not_run"):
+        yield head, _colour(status)
+        return
+    yield from _wrap(f"{head}: {statement}", width, "        ", _colour(status))
+    if "evidence" in criterion:
+        yield from _evidence(criterion["evidence"], width)
+
+
+def _evidence(evidence: Mapping[str, Any], width: int) -> Iterator[Line]:
+    scenario = evidence["scenario"]
+    aimed = f" at {evidence['aimed_at']}" if evidence["aimed_at"] else ""
+    also = f", also in {', '.join(evidence['also_in'])}" if evidence["also_in"] else ""
+    location = evidence["location"]
+    facts = {
+        "Expected": evidence["expected"],
+        "Observed": evidence["observed"],
+        "Scenario": f"{scenario}{aimed}{also}" if scenario else "",
+        "Where": "{file}:{line} in {function}".format(**location) if location else "",
+    }
+    for name, value in facts.items():
+        if value:
+            yield from _wrap(f"        {name:9}{value}", width, " " * 17, _PLAIN)
+    lines = evidence["timeline"]
+    for number, line in enumerate(_shortened(lines)):
+        label = "Evidence" if number == 0 else ""
+        yield _cut(f"        {label:9}{line}", width), _PLAIN
+
+
+def _shortened(lines: Sequence[str]) -> list[str]:
+    if len(lines) <= _TIMELINE_LINES:
+        return list(lines)
+    return [*lines[: _TIMELINE_LINES - 1], f"... {len(lines) - _TIMELINE_LINES + 1} more in the report"]
+
+
+def _next(action: Mapping[str, Any], width: int) -> Iterator[Line]:
+    what = action["criterion"] or "the healthy call"
+    yield f"Next: {action['feature']} / {what}", _BOLD
+    yield from _wrap(f"  {action['prompt']}", width, "  ", _PLAIN)
+    yield f"  {action['rerun']}", _PLAIN
+
+
+def _verdict(report: Mapping[str, Any]) -> Line:
+    summary = report["summary"]
+    counts = ", ".join(
+        f"{summary[status]} {_SHOWN[status].lower()}"
+        for status in ("fail", "error", "not_exercised", "not_run", "skipped", "waived", "pass")
+        if summary[status]
+    )
+    text = f"gate: {report['gate'].upper()}  ({counts})"
+    return text, _GREEN if report["gate"] == "pass" else _RED if report["gate"] == "fail" else _YELLOW
+
+
+def _colour(status: str) -> Mapping[str, bool]:
+    return {"pass": _GREEN, "waived": _GREEN, "fail": _RED, "error": _RED}.get(status, _YELLOW)
+
+
+def _wrap(text: str, width: int, indent: str, markup: Mapping[str, bool]) -> Iterator[Line]:
+    for line in textwrap.wrap(
+        text, max(40, width), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ):
+        yield line, markup
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 3] + "..."

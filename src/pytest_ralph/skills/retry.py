@@ -1,0 +1,648 @@
+"""Skill ``retry``: transient failures are tried again, a few times, with growing waits, and it shows.
+
+Lasting faults show how often and with which waits the code tries again, client errors show that it does not
+when that is useless, and faults that end show that it recovers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, TypeVar, overload
+
+from pytest_ralph.core.attempts import Attempt, Operation, ended_badly, operations
+from pytest_ralph.core.logs import about_retries, level_number, numbers
+from pytest_ralph.core.quantity import durations, seconds, times
+from pytest_ralph.core.scenario import Scenario, once
+from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed
+from pytest_ralph.core.timeline import Logged, Timeline
+from pytest_ralph.faults import Hang, Refuse, Reset, Status, Truncate, Unreachable
+from pytest_ralph.marker import Decorator, attach, check_scenarios
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CLIENT_ERRORS = (400, 401, 403, 404, 409, 422)
+SERVER_ERRORS = (500, 502, 503, 504)
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+_KINDS = ("timeout", "connection-error", "5xx", "4xx")
+_SLACK = 0.01
+# Enough draws that the mean of a wait tells growth from none: for full jitter its error is then 13 %.
+_JITTERED_CALLS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """The validated arguments of ``ralph.retry``."""
+
+    max_retries: int
+    waits: tuple[float, ...]
+    exact: bool
+    jitter: float
+    on: tuple[str | int, ...]
+    never_on: tuple[str | int, ...]
+    log_level: str
+    factor: float
+    scenarios: str = "auto"
+
+    def parameters(self) -> Mapping[str, Any]:
+        """The arguments for the report."""
+        return {
+            "max_retries": self.max_retries,
+            "backoff": list(self.waits) if self.exact else "exponential",
+            "waits": list(self.waits),
+            "jitter": self.jitter,
+            "on": list(self.on),
+            "never_on": list(self.never_on),
+            "log_level": self.log_level,
+        }
+
+    @property
+    def transient_statuses(self) -> tuple[int, ...]:
+        """The statuses that must be retried."""
+        return _statuses(self.on)
+
+    @property
+    def final_statuses(self) -> tuple[int, ...]:
+        """The statuses that must not be retried."""
+        return tuple(code for code in _statuses(self.never_on) if code not in self.transient_statuses)
+
+    def is_transient(self, attempt: Attempt) -> bool:
+        """Whether an attempt failed in a way that must be retried."""
+        if attempt.outcome == "answered":
+            code = attempt.status or 0
+            return code in self.transient_statuses or (code >= 500 and "5xx" in self.on)
+        return attempt.failure in self.on
+
+    def is_final(self, attempt: Attempt) -> bool:
+        """Whether an attempt failed in a way that must not be retried."""
+        if attempt.outcome != "answered" or self.is_transient(attempt):
+            return False
+        code = attempt.status or 0
+        return code in self.final_statuses or (400 <= code < 500 and "4xx" in self.never_on)
+
+
+@overload
+def retry(function: F, /) -> F: ...
+@overload
+def retry(
+    *,
+    max_retries: int | None = None,
+    backoff: str | Sequence[float | str] = "exponential",
+    base: float | str = 1,
+    factor: float = 2,
+    max_delay: float | str | None = None,
+    jitter: float = 0,
+    on: Iterable[str | int] = ("timeout", "connection-error", "5xx"),
+    never_on: Iterable[str | int] = ("4xx",),
+    log_level: str = "WARNING",
+    scenarios: str = "auto",
+) -> Decorator[Any]: ...
+def retry(
+    function: Any = None,
+    /,
+    *,
+    max_retries: int | None = None,
+    backoff: str | Sequence[float | str] = "exponential",
+    base: float | str = 1,
+    factor: float = 2,
+    max_delay: float | str | None = None,
+    jitter: float = 0,
+    on: Iterable[str | int] = ("timeout", "connection-error", "5xx"),
+    never_on: Iterable[str | int] = ("4xx",),
+    log_level: str = "WARNING",
+    scenarios: str = "auto",
+) -> Any:
+    """Require that transient failures, and only they, are retried with growing waits.
+
+    Args:
+        function: The test, when the marker is written without parentheses.
+        max_retries: How many attempts follow the first while the failure lasts; 3, or as many as ``backoff``
+            names waits.
+        backoff: ``"exponential"``, or the exact waits between the attempts.
+        base: The first wait, in seconds or as text.
+        factor: By what each wait is longer than the one before.
+        max_delay: The longest wait.
+        jitter: By which fraction of itself a wait may be shorter or longer.
+        on: What must be retried: ``"timeout"``, ``"connection-error"``, ``"5xx"``, or status codes.
+        never_on: What must not be retried: ``"4xx"``, or status codes.
+        log_level: The least level at which each retry is logged.
+        scenarios: ``manual`` for a test that injects its own faults.
+
+    Raises:
+        MarkerError: An argument is wrong.
+
+    Example:
+        >>> import pytest_ralph as ralph
+        >>> @ralph.retry(max_retries=3, backoff=(1, 2, 4))
+        ... def test_charge(): ...
+    """
+    __tracebackhide__ = True
+
+    def build() -> Retry:
+        if function is not None and not callable(function):
+            raise TypeError(f"takes keyword arguments only, such as max_retries=3, got {function!r}")
+        return _spec(
+            max_retries, backoff, base, factor, max_delay, jitter, on, never_on, log_level, scenarios
+        )
+
+    return attach("retry", build, function)
+
+
+def _spec(
+    max_retries: object,
+    backoff: object,
+    base: object,
+    factor: object,
+    max_delay: object,
+    jitter: object,
+    on: object,
+    never_on: object,
+    log_level: object,
+    scenarios: str,
+) -> Retry:
+    exact = not isinstance(backoff, str)
+    waits = _exact_waits(backoff) if exact else ()
+    if not exact and backoff != "exponential":
+        raise ValueError(
+            f"backoff must be 'exponential' or the exact waits such as (1, 2, 4), got {backoff!r}"
+        )
+    if max_retries is None:
+        max_retries = len(waits) if exact else 3
+    if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 1:
+        raise ValueError(f"max_retries must be a whole number from 1, got {max_retries!r}")
+    if max_retries > 20:
+        raise ValueError(f"max_retries must be at most 20, got {max_retries!r}")
+    growth = _number(factor, "factor", 1.0)
+    if not exact:
+        waits = _exponential(max_retries, seconds(base, name="base", exclusive=True), growth, max_delay)
+    if len(waits) != max_retries:
+        raise ValueError(
+            f"backoff names {times(len(waits), 'wait')}, but max_retries is {max_retries}: "
+            "give as many waits as retries"
+        )
+    check_scenarios(scenarios)
+    if log_level not in LEVELS:
+        raise ValueError(f"log_level must be one of {', '.join(LEVELS)}, got {log_level!r}")
+    transient, final = _failures(on, "on"), _failures(never_on, "never_on")
+    if not transient:
+        raise ValueError("on must name at least one failure: there is nothing to retry otherwise")
+    if both := sorted({str(each) for each in transient} & {str(each) for each in final}):
+        raise ValueError(f"on and never_on both name {', '.join(both)}")
+    return Retry(
+        max_retries=max_retries,
+        waits=waits,
+        exact=exact,
+        jitter=_number(jitter, "jitter", 0.0, 1.0),
+        on=transient,
+        never_on=final,
+        log_level=str(log_level),
+        factor=growth,
+        scenarios=scenarios,
+    )
+
+
+def _exact_waits(backoff: object) -> tuple[float, ...]:
+    if not isinstance(backoff, Sequence) or not backoff:
+        raise ValueError(
+            f"backoff must be 'exponential' or the exact waits such as (1, 2, 4), got {backoff!r}"
+        )
+    return tuple(seconds(wait, name="a wait of backoff") for wait in backoff)
+
+
+def _exponential(count: int, base: float, factor: float, max_delay: object) -> tuple[float, ...]:
+    cap = float("inf") if max_delay is None else seconds(max_delay, name="max_delay", exclusive=True)
+    return tuple(min(base * factor**number, cap) for number in range(count))
+
+
+def _number(value: object, name: str, least: float, most: float = float("inf")) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        wanted = f"from {least:g}" if most == float("inf") else f"from {least:g} to {most:g}"
+        raise ValueError(f"{name} must be a number {wanted}, got {value!r}")
+    return float(value)
+
+
+def _failures(value: object, name: str) -> tuple[str | int, ...]:
+    if isinstance(value, (str, int)) or not isinstance(value, Iterable):
+        raise ValueError(f"{name} must be several of {_KINDS} or status codes, such as ({value!r},)")
+    given = tuple(value)
+    for each in given:
+        if isinstance(each, type) and issubclass(each, BaseException):
+            raise ValueError(f"{name}: exception classes are for Python dependencies, got {each.__name__}")
+        if each in _KINDS or (type(each) is int and 400 <= each <= 599):
+            continue
+        raise ValueError(f"{name} takes {', '.join(map(repr, _KINDS))} or status codes, got {each!r}")
+    return given
+
+
+def _statuses(kinds: Iterable[str | int]) -> tuple[int, ...]:
+    found: list[int] = []
+    for each in kinds:
+        found += (
+            {"5xx": SERVER_ERRORS, "4xx": CLIENT_ERRORS}.get(each, ()) if isinstance(each, str) else (each,)
+        )
+    return tuple(dict.fromkeys(found))
+
+
+# -- what is played -----------------------------------------------------------------------------------------
+
+
+def _status(code: int) -> Scenario:
+    return Scenario(id=f"status-{code}", fault=Status(code))
+
+
+_TIMEOUTS = (Scenario(id="hang", fault=Hang()), Scenario(id="unreachable", fault=Unreachable()))
+_CONNECTION_ERRORS = (
+    Scenario(id="refused", fault=Refuse()),
+    Scenario(id="reset", fault=Reset()),
+    Scenario(id="truncated", fault=Truncate()),
+)
+
+
+def _lasting(spec: Retry) -> tuple[Scenario, ...]:
+    """Faults that must be retried and do not end."""
+    played = [_status(code) for code in spec.transient_statuses]
+    if "timeout" in spec.on:
+        played += _TIMEOUTS
+    if "connection-error" in spec.on:
+        played += _CONNECTION_ERRORS
+    return tuple(played)
+
+
+def _ending(spec: Retry) -> tuple[Scenario, ...]:
+    """Faults that must be retried and end: after the first attempt, and just before the last."""
+    kinds = [_status(code) for code in spec.transient_statuses[:1]]
+    kinds += _TIMEOUTS[:1] if "timeout" in spec.on else ()
+    kinds += _CONNECTION_ERRORS if "connection-error" in spec.on else ()
+    last = once(kinds[0], times=spec.max_retries)
+    return tuple(dict.fromkeys([*(once(each) for each in kinds), last]))
+
+
+def _final(spec: Retry) -> tuple[Scenario, ...]:
+    """Answers that must not be retried."""
+    return tuple(_status(code) for code in spec.final_statuses)
+
+
+def _repeated(spec: Retry) -> tuple[Scenario, ...]:
+    """For waits with jitter: one fault met by many calls, so that means can be compared."""
+    if not spec.jitter:
+        return _lasting(spec)
+    first = _lasting(spec)[0]
+    return (
+        Scenario(
+            id=f"{first.id}-{_JITTERED_CALLS}-calls", fault=first.fault, calls=_JITTERED_CALLS, pause=3600.0
+        ),
+    )
+
+
+# -- what is judged -----------------------------------------------------------------------------------------
+
+
+def _transient(spec: Retry, play: Play) -> list[Operation]:
+    """Operations that met a transient failure first."""
+    return [each for each in operations(play.timeline) if spec.is_transient(each.first)]
+
+
+def _retried(spec: Retry, play: Play) -> list[Operation]:
+    return [each for each in _transient(spec, play) if each.retries]
+
+
+def _max_retries(spec: Retry, play: Play) -> Verdict | None:
+    """Exactly so many retries while the fault lasts."""
+    judged = [each for each in _retried(spec, play) if each.last.failed]
+    for operation in judged:
+        if operation.retries != spec.max_retries:
+            return failed(
+                f"{times(spec.max_retries, 'retry', 'retries')} while the fault lasts",
+                f"{'more than ' if operation.retries >= 99 else ''}"
+                f"{times(operation.retries, 'retry', 'retries')} of {operation.name}",
+                operation.location,
+                play.timeline,
+            )
+    return PASSED if judged else None
+
+
+def _backoff(spec: Retry, play: Play) -> Verdict | None:
+    """The waits between attempts are the ones asked for."""
+    judged = _retried(spec, play)
+    for operation in judged:
+        pairs = list(zip(operation.gaps, spec.waits, strict=False))
+        if not all(_fits(spec, gap, wait) for gap, wait in pairs):
+            return failed(_waits(spec), durations(operation.gaps), operation.location, play.timeline)
+    return PASSED if judged else None
+
+
+def _fits(spec: Retry, gap: float, wait: float) -> bool:
+    slack = max(_SLACK, wait * 0.01)
+    return wait * (1 - spec.jitter) - slack <= gap <= wait * (1 + spec.jitter) + slack
+
+
+def _waits(spec: Retry) -> str:
+    spread = f", each up to {spec.jitter:.0%} shorter or longer" if spec.jitter else ""
+    return durations(spec.waits) + spread
+
+
+def _not_exponential(spec: Retry, play: Play) -> Verdict | None:
+    """The waits do not grow as the ones asked for do."""
+    judged = [each for each in _retried(spec, play) if each.retries >= 2]
+    if not judged or len(spec.waits) < 2:
+        return PASSED if judged or (spec.max_retries == 1 and _retried(spec, play)) else None
+    if spec.jitter:
+        return _growth_of_means(spec, play, judged)
+    for operation in judged:
+        for before, after, wait, following in zip(
+            operation.gaps, operation.gaps[1:], spec.waits, spec.waits[1:], strict=False
+        ):
+            if not _grows(before, after, wait, following):
+                return failed(
+                    f"waits that grow like {durations(spec.waits)}",
+                    durations(operation.gaps),
+                    operation.location,
+                    play.timeline,
+                )
+    return PASSED
+
+
+def _grows(before: float, after: float, wait: float, following: float) -> bool:
+    if wait == 0:
+        return before <= _SLACK and (after > _SLACK) == (following > 0)
+    wanted = following / wait
+    return before > 0 and abs(after / before - wanted) <= 0.1 * wanted + _SLACK
+
+
+def _growth_of_means(spec: Retry, play: Play, judged: list[Operation]) -> Verdict | None:
+    if play.scenario.calls < _JITTERED_CALLS and not play.scenario.manual:
+        return None
+    count = min(len(spec.waits), *(len(each.gaps) for each in judged))
+    means = tuple(round(fmean(each.gaps[number] for each in judged), 3) for number in range(count))
+    wanted = spec.waits[count - 1] / spec.waits[0] if spec.waits[0] else float("inf")
+    grown = means[-1] / means[0] if means[0] else float("inf")
+    # Halfway, on a scale of ratios, between growing as asked and not growing at all.
+    if grown < wanted**0.5:
+        return failed(
+            f"waits that grow like {durations(spec.waits)} on average",
+            f"{durations(means)} on average over {times(len(judged), 'call')}",
+            judged[0].location,
+            play.timeline,
+        )
+    return PASSED
+
+
+def _retries_transient(spec: Retry, play: Play) -> Verdict | None:
+    """Each transient failure is retried at all."""
+    judged = _transient(spec, play)
+    for operation in judged:
+        if not operation.retries:
+            return failed(
+                f"{_described(operation.first)} is retried",
+                f"{operation.first}, and no further attempt",
+                operation.location,
+                play.timeline,
+            )
+    hopeless = [each for each in operations(play.timeline) if each.first.outcome == "pending"]
+    if not judged and hopeless and "timeout" in spec.on:
+        return failed(
+            "a hung answer is given up and retried",
+            "the first attempt waits for ever",
+            hopeless[0].location,
+            play.timeline,
+        )
+    return PASSED if judged else None
+
+
+def _described(attempt: Attempt) -> str:
+    if attempt.outcome == "answered":
+        return f"status {attempt.status}"
+    return {"timeout": "a timeout", "connection-error": "a connection error"}.get(
+        attempt.failure, attempt.detail
+    )
+
+
+def _recovers(spec: Retry, play: Play) -> Verdict | None:
+    """When the fault ends before the retries do, the call succeeds."""
+    judged = [each for each in _retried(spec, play) if not each.last.failed]
+    early = [
+        each
+        for each in _retried(spec, play)
+        if each.last.failed and each.retries < spec.max_retries and play.scenario.recovers
+    ]
+    if not judged and not early:
+        return None
+    problem = ended_badly(play.timeline)
+    if problem is None:
+        return PASSED
+    operation = (judged or early)[0]
+    return failed(
+        "the call succeeds once the service answers again",
+        problem.text(),
+        operation.location,
+        play.timeline,
+    )
+
+
+def _logged(play: Play, operation: Operation) -> list[list[Logged]]:
+    """For each retry, what was logged since the attempt before it failed."""
+    records = about_retries(play.timeline.of(Logged))
+    order = {id(event): number for number, event in enumerate(play.timeline)}
+    marks = [_position(play.timeline, attempt) for attempt in operation.attempts]
+    return [
+        [record for record in records if before < order[id(record)] < after]
+        for before, after in zip(marks, marks[1:], strict=False)
+    ]
+
+
+def _position(timeline: Timeline, attempt: Attempt) -> int:
+    """Where an attempt stands on the timeline: its first event."""
+    return next(
+        number for number, event in enumerate(timeline) if getattr(event, "attempt", None) == attempt.number
+    )
+
+
+def _logs_each_retry(spec: Retry, play: Play) -> Verdict | None:
+    """Each retry is logged with its level and attempt number."""
+    judged = _retried(spec, play)
+    for operation in judged:
+        logged = _logged(play, operation)
+        if not any(logged):
+            continue
+        loud = [
+            [each for each in records if level_number(each.level) >= level_number(spec.log_level)]
+            for records in logged
+        ]
+        expected = f"each retry is logged at {spec.log_level} or above with the number of the attempt"
+        for number, (records, enough) in enumerate(zip(logged, loud, strict=True), start=1):
+            if records and not enough:
+                observed = f"retry {number} is logged at {records[0].level}: {_short(records[0])}"
+                return failed(expected, observed, operation.location, play.timeline)
+        if not _numbered(loud):
+            sample = next(records for records in loud if records)[0]
+            observed = f"no attempt number that counts up: {_short(sample)}"
+            return failed(expected, observed, operation.location, play.timeline)
+    return PASSED if any(any(_logged(play, each)) for each in judged) else None
+
+
+def _numbered(retries: Sequence[Sequence[Logged]]) -> bool:
+    """Whether the records count the retries: 1, 2, 3 for the failed attempt or 2, 3, 4 for the next."""
+    return any(
+        all(
+            not records or any(number + offset in numbers(record) for record in records)
+            for number, records in enumerate(retries, start=1)
+        )
+        for offset in (0, 1)
+    )
+
+
+def _short(record: Logged) -> str:
+    return record.message if len(record.message) <= 60 else record.message[:57] + "..."
+
+
+def _silent_retries(spec: Retry, play: Play) -> Verdict | None:
+    """No retry goes unlogged."""
+    judged = _retried(spec, play)
+    for operation in judged:
+        for number, records in enumerate(_logged(play, operation), start=1):
+            if not records:
+                return failed(
+                    "a log record for each retry",
+                    f"nothing is logged about retry {number} of {operation.name}",
+                    operation.location,
+                    play.timeline,
+                )
+    return PASSED if judged else None
+
+
+def _retries_client_error(spec: Retry, play: Play) -> Verdict | None:
+    """An answer that will not change is not asked for again."""
+    judged = [each for each in operations(play.timeline) if any(spec.is_final(one) for one in each.attempts)]
+    for operation in judged:
+        for number, attempt in enumerate(operation.attempts[:-1]):
+            if spec.is_final(attempt):
+                return failed(
+                    f"status {attempt.status} is not retried",
+                    f"{times(operation.retries - number, 'retry', 'retries')} after {attempt}",
+                    operation.location,
+                    play.timeline,
+                )
+    return PASSED if judged else None
+
+
+_NO_RETRY_SEEN = "no retry was seen: see retries-transient"
+
+SKILL = Skill(
+    id="retry",
+    marker="retry",
+    title="retries transient failures with growing waits",
+    phase="resilience",
+    keep=lambda _: "the timeouts, the arguments and the result of the call, and its behaviour on success",
+    criteria=(
+        Criterion(
+            id="retries-transient",
+            kind="pass",
+            text=lambda spec: f"retries on {_kinds(spec.on)}",
+            scenarios=_lasting,
+            judge=_retries_transient,
+            timing=False,
+            fix=lambda spec: (
+                f"Retry on {_kinds(spec.on)}: up to {times(spec.max_retries, 'retry', 'retries')} with waits "
+                f"of {_waits(spec)}. Check that the retry library retries the method (urllib3's Retry leaves "
+                "out POST) and that the answer is read inside the retried part"
+            ),
+        ),
+        Criterion(
+            id="max-retries",
+            kind="pass",
+            text=lambda spec: (
+                f"makes exactly {times(spec.max_retries, 'retry', 'retries')} while the fault lasts"
+            ),
+            scenarios=_lasting,
+            judge=_max_retries,
+            timing=False,
+            untested=_NO_RETRY_SEEN,
+            fix=lambda spec: (
+                f"Make {times(spec.max_retries, 'retry', 'retries')} after the first attempt, no more and no "
+                "fewer; where two layers retry (a library and your own loop), their numbers multiply: switch "
+                "one of them off"
+            ),
+        ),
+        Criterion(
+            id="backoff",
+            kind="pass",
+            text=lambda spec: f"waits {_waits(spec)} between attempts",
+            scenarios=_lasting,
+            judge=_backoff,
+            untested=_NO_RETRY_SEEN,
+            fix=lambda spec: (
+                f"Wait {_waits(spec)} before the retries, from the failure of one attempt to the start of "
+                "the next (urllib3's Retry always waits 0 s before its first retry)"
+            ),
+        ),
+        Criterion(
+            id="recovers",
+            kind="pass",
+            text=lambda _: "succeeds when the service answers again",
+            scenarios=_ending,
+            judge=_recovers,
+            timing=False,
+            untested=_NO_RETRY_SEEN,
+            fix=lambda spec: (
+                "Return the result of the attempt that succeeded instead of raising an earlier failure, up to "
+                f"and including retry {spec.max_retries}"
+            ),
+        ),
+        Criterion(
+            id="logs-each-retry",
+            kind="pass",
+            text=lambda spec: f"logs each retry at {spec.log_level} or above with the attempt number",
+            scenarios=_lasting,
+            judge=_logs_each_retry,
+            timing=False,
+            untested="no retry was logged: see silent-retries",
+            fix=lambda spec: (
+                f"Before each retry, log one record at {spec.log_level} with the number of the attempt, "
+                'such as logger.warning("attempt %d failed, retrying", attempt)'
+            ),
+        ),
+        Criterion(
+            id="retries-client-error",
+            kind="fail",
+            text=lambda spec: f"a retry on {_kinds(spec.never_on)}",
+            scenarios=_final,
+            judge=_retries_client_error,
+            timing=False,
+            applies=lambda spec: bool(spec.final_statuses),
+            untested="no such answer was received",
+            fix=lambda spec: (
+                f"Do not retry on {_kinds(spec.never_on)}: raise at once. Retry only on {_kinds(spec.on)}"
+            ),
+        ),
+        Criterion(
+            id="backoff-not-exponential",
+            kind="fail",
+            text=lambda spec: f"waits that do not grow like {durations(spec.waits)}",
+            scenarios=_repeated,
+            judge=_not_exponential,
+            untested="fewer than two retries were seen",
+            fix=lambda spec: f"Let the waits grow: {_waits(spec)}",
+        ),
+        Criterion(
+            id="silent-retries",
+            kind="fail",
+            text=lambda _: "a retry that is not logged",
+            scenarios=_lasting,
+            judge=_silent_retries,
+            timing=False,
+            untested=_NO_RETRY_SEEN,
+            fix=lambda spec: (
+                f"Log every retry at {spec.log_level}, whatever the failure was: with tenacity, "
+                "in before_sleep; with urllib3, in an override of Retry.increment"
+            ),
+        ),
+    ),
+)
+
+
+def _kinds(kinds: Iterable[str | int]) -> str:
+    names = {"timeout": "timeouts", "connection-error": "connection errors"}
+    words = [names.get(str(each), f"status {each}" if isinstance(each, int) else str(each)) for each in kinds]
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,0 +1,85 @@
+"""The seam where threads wait for one another: locks, and all that is built on them.
+
+``Event``, ``Condition``, ``Semaphore``, ``Barrier``, ``Queue``, ``Future.result`` and, up to CPython 3.12,
+``Thread.join`` wait by acquiring a lock. Uncontended acquires take the real path at once.
+"""
+
+from __future__ import annotations
+
+import _thread
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from pytest_ralph.core.timeline import Stuck, Waited
+from pytest_ralph.world.recorder import Recorder
+from pytest_ralph.world.repoint import Undo, replace_in_type
+from pytest_ralph.world.scheduler import NeverEnds, Scheduler
+
+_RLOCK = type(threading.RLock())
+_LOCK = _thread.LockType
+
+
+def install(scheduler: Scheduler, recorder: Recorder) -> Undo:
+    """Let contended locks be waited for in virtual time. Returns what undoes it."""
+    undos = []
+    for owner, name in ((_LOCK, "lock.acquire"), (_RLOCK, "RLock.acquire")):
+        acquire = _acquire(owner.acquire, scheduler, recorder, name)
+        undos.append(replace_in_type(owner, "acquire", acquire))
+        undos.append(replace_in_type(owner, "__enter__", lambda self, _acquire=acquire: _acquire(self)))
+    undos.append(replace_in_type(_LOCK, "acquire_lock", _LOCK.acquire))
+
+    def undo() -> None:
+        for each in reversed(undos):
+            each()
+
+    return undo
+
+
+def _acquire(
+    original: Callable[..., bool], scheduler: Scheduler, recorder: Recorder, name: str
+) -> Callable[..., bool]:
+    def acquire(self: Any, blocking: bool = True, timeout: float = -1) -> bool:
+        if (timeout == -1 or timeout > 0) and blocking and not scheduler.serving:
+            return original(self, False) or _wait(original, self, timeout, scheduler, recorder, name)
+        return original(self, blocking, timeout)  # returns at once, or raises what it always raises
+
+    return acquire
+
+
+def _wait(
+    original: Callable[..., bool],
+    lock: Any,
+    timeout: float,
+    scheduler: Scheduler,
+    recorder: Recorder,
+    name: str,
+) -> bool:
+    began = scheduler.clock.now
+    deadline = None if timeout < 0 else began + round(timeout * 1e9)
+    got: list[bool] = []
+
+    def ready() -> bool:
+        # Asked by other threads as well: only the owner-to-be may take it, the others only look.
+        if _thread.get_ident() != me:
+            return not lock.locked() if hasattr(lock, "locked") else False
+        if not got and original(lock, False):
+            got.append(True)
+        return bool(got)
+
+    me = _thread.get_ident()
+    try:
+        over = scheduler.wait(ready, deadline)
+    except NeverEnds:
+        recorder.add(Stuck, phase="wait", call=name, location=recorder.here())
+        raise
+    if deadline is not None and not over:
+        recorder.add(
+            Waited,
+            at=began,
+            until=recorder.seconds(scheduler.clock.now),
+            call=name,
+            location=recorder.here(),
+        )
+        recorder.check()
+    return over

@@ -1,0 +1,119 @@
+"""The seam where a program writes its log: standard logging, structlog's own writers, loguru.
+
+Records are taken where they are emitted, after the levels of the loggers have had their say.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from pytest_ralph.core.timeline import Logged
+from pytest_ralph.world.recorder import Recorder
+from pytest_ralph.world.repoint import Undo
+
+_STRUCTLOG_WRITERS = ("PrintLogger", "WriteLogger", "BytesLogger")
+_STRUCTLOG_LEVELS = {
+    "debug": "DEBUG",
+    "info": "INFO",
+    "msg": "INFO",
+    "log": "INFO",
+    "warn": "WARNING",
+    "warning": "WARNING",
+    "err": "ERROR",
+    "error": "ERROR",
+    "exception": "ERROR",
+    "failure": "ERROR",
+    "critical": "CRITICAL",
+    "fatal": "CRITICAL",
+}
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+def install(recorder: Recorder) -> Undo:
+    """Record what is logged from now on. Returns what undoes it."""
+    undos = [_standard(recorder)]
+    if "structlog" in sys.modules:
+        undos += _structlog(recorder)
+    if "loguru" in sys.modules:
+        undos.append(_loguru(recorder))
+
+    def undo() -> None:
+        for each in reversed(undos):
+            each()
+
+    return undo
+
+
+def _standard(recorder: Recorder) -> Undo:
+    original = logging.Logger.callHandlers
+
+    def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
+        if self.hasHandlers() or record.levelno >= logging.WARNING:
+            recorder.add(
+                Logged,
+                logger=record.name,
+                level=record.levelname,
+                message=_message(record),
+                fields={key: str(value) for key, value in vars(record).items() if key not in _STANDARD},
+                location=recorder.here(),
+            )
+        original(self, record)
+
+    logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]
+
+    def undo() -> None:
+        logging.Logger.callHandlers = original  # type: ignore[method-assign]
+
+    return undo
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001
+        return str(record.msg)
+
+
+def _structlog(recorder: Recorder) -> list[Undo]:
+    import structlog
+
+    undos = []
+    for writer in _STRUCTLOG_WRITERS:
+        owner = getattr(structlog, writer, None)
+        for name, level in _STRUCTLOG_LEVELS.items():
+            if owner is not None and name in vars(owner):
+                undos.append(_watch(owner, name, level, recorder))
+    return undos
+
+
+def _watch(owner: type, name: str, level: str, recorder: Recorder) -> Undo:
+    original: Callable[..., Any] = vars(owner)[name]
+
+    def write(self: Any, message: Any) -> Any:
+        text = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
+        recorder.add(Logged, logger="structlog", level=level, message=text, location=recorder.here())
+        return original(self, message)
+
+    setattr(owner, name, write)
+    return lambda: setattr(owner, name, original)
+
+
+def _loguru(recorder: Recorder) -> Undo:
+    from loguru import logger
+
+    def sink(message: Any) -> None:
+        record = message.record
+        recorder.add(
+            Logged,
+            logger=record["name"] or "loguru",
+            level=record["level"].name,
+            message=record["message"],
+            fields={key: str(value) for key, value in record["extra"].items()},
+            location=recorder.here(),
+        )
+
+    handler = logger.add(sink, level=0, format="{message}", catch=False)
+    return lambda: logger.remove(handler)

@@ -1,0 +1,415 @@
+"""The simulated network: declared services on real loopback sockets, and who is connected to them.
+
+Each declared host has a loopback address of its own (127.66.0.n), so that addresses stay distinct even for
+clients that drop the port, and each service a listener on a free port of it. What clients call on their
+sockets is in `world.socketseam`.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_ralph.core.fault import Connect
+from pytest_ralph.core.location import Location
+from pytest_ralph.core.timeline import Connected, Event, FaultMet, Outside
+from pytest_ralph.world import real
+from pytest_ralph.world.agenda import Agenda
+from pytest_ralph.world.recorder import Recorder
+from pytest_ralph.world.server import ServiceConnection
+from pytest_ralph.world.tls import Authority, ServerTLS
+from pytest_ralph.world.upstream import Origin, Upstream
+
+Address = tuple[str, int]
+
+_POLLIN = 0x1
+_ESTABLISHED = 1
+# struct tcp_info of <linux/tcp.h>: state at 0, bytes_received at 128, bytes_sent at 200 and
+# bytes_retrans at 208.
+_TCP_INFO_SIZE = 216
+_LINGER_TRIES = 200
+
+
+class UndeclaredHost(RuntimeError):  # noqa: N818 - a name of the public contract
+    """The code under test tried to reach a host that the test does not declare."""
+
+
+class Names:
+    """Host names and the loopback addresses they resolve to, the same for a whole run."""
+
+    def __init__(self) -> None:
+        self._addresses: dict[str, str] = {}
+
+    def address(self, host: str) -> str:
+        """The address of a declared host."""
+        if host not in self._addresses:
+            number = len(self._addresses) + 1
+            self._addresses[host] = f"127.66.{number // 250}.{number % 250 + 1}"
+        return self._addresses[host]
+
+
+@dataclass(eq=False, kw_only=True)
+class Endpoint:
+    """A declared service and where it listens."""
+
+    origin: Origin
+    upstream: Upstream
+    address: str
+    listener: _socket.socket
+    closed_port: _socket.socket
+
+    @property
+    def listening(self) -> Address:
+        """Where to connect to be accepted."""
+        where: Address = self.listener.getsockname()
+        return where
+
+    @property
+    def refusing(self) -> Address:
+        """Where to connect to be refused."""
+        where: Address = self.closed_port.getsockname()
+        return where
+
+
+@dataclass(eq=False, kw_only=True)
+class ClientEnd:
+    """The client's end of a simulated connection.
+
+    Attributes:
+        fd: Its descriptor; it may have been closed and used again, `inode` tells.
+        inode: What identifies the socket.
+        endpoint: Whom it is connected to.
+        service: The other end.
+        timeout: The timeout the client set, in seconds.
+        location: The user's line that sent last.
+    """
+
+    fd: int
+    inode: int
+    endpoint: Endpoint
+    service: ServiceConnection
+    timeout: float | None
+    location: Location | None = None
+    owners: list[Any] = field(default_factory=list)
+    tries: int = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether the client still has it open."""
+        return inode(self.fd) == self.inode
+
+
+def inode(fd: int) -> int:
+    """What identifies an open socket, 0 if there is none."""
+    try:
+        return os.fstat(fd).st_ino
+    except OSError:
+        return 0
+
+
+class Network:
+    """Declared services and the connections to them.
+
+    Args:
+        names: Addresses of hosts.
+        authority: Gives the certificate authority; called only when an https service is declared.
+        agenda: Where answers that take time are planned.
+        recorder: Where what happens is written down.
+        now: Virtual nanoseconds.
+    """
+
+    def __init__(
+        self,
+        names: Names,
+        authority: Callable[[], Authority],
+        agenda: Agenda,
+        recorder: Recorder,
+        now: Callable[[], int],
+    ) -> None:
+        self._names = names
+        self._authority = authority
+        self._agenda = agenda
+        self._recorder = recorder
+        self._now = now
+        self._endpoints: dict[Address, Endpoint] = {}
+        self._hosts: dict[str, str] = {}
+        self._ends: dict[int, ClientEnd] = {}
+        self._current: ClientEnd | None = None
+        self._delay = 0.0
+
+    @property
+    def upstreams(self) -> list[Upstream]:
+        """The declared services."""
+        return [endpoint.upstream for endpoint in self._endpoints.values()]
+
+    # -- declaring ------------------------------------------------------------------------------------
+
+    def declare(self, where: Origin, *, faulted: bool) -> Upstream:
+        """Simulate a service, or give the one already simulated there."""
+        address = self._names.address(where.host)
+        known = self._endpoints.get((address, where.port))
+        if known is not None:
+            return known.upstream
+        if where.scheme == "https":
+            self._authority().server_context(where.host)
+        listener, closed = _bound(address), _bound(address)
+        listener.listen(128)
+        listener.setblocking(False)
+        upstream = Upstream(where, faulted=faulted)
+        self._endpoints[(address, where.port)] = Endpoint(
+            origin=where, upstream=upstream, address=address, listener=listener, closed_port=closed
+        )
+        self._hosts[where.host] = address
+        return upstream
+
+    def resolve(self, host: object) -> str | None:
+        """The address of a declared host; None for a host that is left to the real resolver.
+
+        Raises:
+            UndeclaredHost: The host is neither declared nor on loopback.
+        """
+        name = _name(host)
+        if name in self._hosts:
+            return self._hosts[name]
+        if name is None or name in ("", "localhost") or _is_loopback(name):
+            return None
+        if _is_numeric(name):
+            return None
+        raise self.outside(name, None)
+
+    def endpoint(self, address: Any) -> Endpoint | None:
+        """The service at an address a client connects to; None for what is left alone.
+
+        Raises:
+            UndeclaredHost: Nothing is declared there, and it is not on loopback.
+        """
+        if not isinstance(address, tuple) or len(address) < 2:
+            return None
+        name, port = _name(address[0]), address[1]
+        address_of = self._hosts.get(name or "", name or "")
+        found = self._endpoints.get((address_of, port))
+        if found is not None:
+            return found
+        if address_of in self._hosts.values():
+            host = next(host for host, known in self._hosts.items() if known == address_of)
+            raise self.outside(host, port)
+        if _is_loopback(address_of) or address_of in ("", "localhost"):
+            return None
+        raise self.outside(address_of, port)
+
+    def outside(self, host: str, port: int | None) -> UndeclaredHost:
+        """Note an attempt to leave the simulation, and make the error that refuses it."""
+        scheme = "http" if port == 80 else "https"
+        suffix = "" if port in (None, 80, 443) else f":{port}"
+        advice = f'ralph_upstream("{scheme}://{host}{suffix}")'
+        location = self._recorder.here()
+        shown = host if port is None else f"{host}:{port}"
+        self._recorder.add(Outside, target=shown, advice=advice, location=location)
+        return UndeclaredHost(
+            f"pytest-ralph: {location or 'the code under test'} tried to reach {shown}, which this test does "
+            f"not declare. Declare it with {advice} in a fixture the test uses."
+        )
+
+    # -- connecting -----------------------------------------------------------------------------------
+
+    def meet(self, endpoint: Endpoint) -> tuple[int, Connect]:
+        """A client connects: number the attempt and decide what happens to it."""
+        attempt = self._recorder.next_attempt()
+        fault = endpoint.upstream.plan.on_connect()
+        outcome = fault.on_connect() if fault is not None else Connect.ACCEPT
+        location = self._recorder.here()
+        self._recorder.add(
+            Connected,
+            upstream=endpoint.upstream.url,
+            attempt=attempt,
+            outcome=outcome.value,
+            location=location,
+        )
+        if fault is not None:
+            self._recorder.add(FaultMet, upstream=endpoint.upstream.url, fault=repr(fault))
+        return attempt, outcome
+
+    def accept(self, endpoint: Endpoint, attempt: int, fd: int, timeout: float | None) -> ClientEnd:
+        """Accept the connection that ``fd`` has just made."""
+        sock = _accept(endpoint.listener)
+        tls = None
+        if endpoint.origin.scheme == "https":
+            tls = ServerTLS(self._authority().server_context(endpoint.origin.host))
+        service = ServiceConnection(sock, endpoint.upstream, _Host(self), attempt, tls)
+        end = ClientEnd(
+            fd=fd,
+            inode=inode(fd),
+            endpoint=endpoint,
+            service=service,
+            timeout=timeout,
+            location=self._recorder.here(),
+        )
+        self._ends[end.inode] = end
+        return end
+
+    def end(self, fd: int) -> ClientEnd | None:
+        """The simulated connection behind a client's descriptor."""
+        if not self._ends or fd < 0:
+            return None
+        return self._ends.get(inode(fd))
+
+    def trusts(self, host: object) -> bool:
+        """Whether clients should accept our certificate for this server name."""
+        return _name(host) in self._hosts
+
+    # -- running --------------------------------------------------------------------------------------
+
+    def pump(self) -> bool:
+        """Let every service read and answer. Returns whether anything happened."""
+        moved = False
+        for end in list(self._ends.values()):
+            if end.service.closed:
+                continue
+            self._current = end
+            moved = end.service.pump() or moved
+        self._current = None
+        self._drop_broken()
+        return moved
+
+    def settled(self) -> bool:
+        """Whether all bytes sent on simulated connections have arrived at the other end."""
+        return all(_arrived(end) for end in list(self._ends.values()))
+
+    def hang_up(self) -> None:
+        """Close every connection from the service's side, as after a long silence."""
+        for end in list(self._ends.values()):
+            end.service.close()
+
+    def close(self) -> None:
+        """Close everything and give the clients' sockets back their own timeouts."""
+        for end in self._ends.values():
+            end.service.abort() if not end.service.idle else end.service.close()
+            for sock in (reference() for reference in end.owners):
+                if sock is not None and sock.fileno() == end.fd and end.open:
+                    _socket.socket.settimeout(sock, end.timeout)
+        self._ends.clear()
+        for endpoint in self._endpoints.values():
+            endpoint.listener.close()
+            endpoint.closed_port.close()
+        self._endpoints.clear()
+        self._hosts.clear()
+
+    def sleep_in_service(self, seconds: float) -> None:
+        """A declared callback slept: the answer takes that much longer."""
+        self._delay += seconds
+
+    def _drop_broken(self) -> None:
+        for end in list(self._ends.values()):
+            if end.service.closed and not end.open:
+                del self._ends[end.inode]
+            elif end.endpoint.upstream.plan.breaks_connections and end.service.idle:
+                end.service.close()
+
+
+class _Host:
+    """What a service connection needs from the network, see `server.Host`."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+
+    def record(self, kind: type[Event], **fields: Any) -> None:
+        end = self._network._current
+        if end is not None and end.location is not None:
+            fields.setdefault("location", end.location)
+        self._network._recorder.add(kind, **fields)
+
+    def next_attempt(self) -> int:
+        return self._network._recorder.next_attempt()
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        network = self._network
+        end = network._current
+
+        def act() -> None:
+            before, network._current = network._current, end
+            action()
+            network._current = before
+
+        network._agenda.add(network._now() + round(seconds * 1e9), act)
+
+    def take_delay(self) -> float:
+        delay, self._network._delay = self._network._delay, 0.0
+        return delay
+
+
+def _bound(address: str) -> _socket.socket:
+    sock = _socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.bind((address, 0))
+    return sock
+
+
+def _accept(listener: _socket.socket) -> _socket.socket:
+    if not real.ready(listener.fileno(), _POLLIN):
+        real.select_select([listener.fileno()], [], [], 5)
+    fd, _ = listener._accept()  # type: ignore[attr-defined]
+    sock = _socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
+    no_delay(sock)
+    return sock
+
+
+def no_delay(sock: Any) -> None:
+    """Send at once: bytes that Nagle's algorithm holds back would come in real time, not in virtual."""
+    _socket.socket.setsockopt(sock, socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _arrived(end: ClientEnd) -> bool:
+    client = _tcp_info(end.fd) if end.open else None
+    if client is None:
+        return end.service.closed or _eof_arrived(end)
+    if end.service.closed:
+        return client[0] != _ESTABLISHED
+    service = _tcp_info(end.service.fileno())
+    return service is None or (client[1] == service[2] and service[1] == client[2])
+
+
+def _eof_arrived(end: ClientEnd) -> bool:
+    """Whether the client's close has arrived; given up on if somebody else holds the socket open."""
+    info = _tcp_info(end.service.fileno())
+    end.tries += 1
+    return info is None or info[0] != _ESTABLISHED or end.tries > _LINGER_TRIES
+
+
+def _tcp_info(fd: int) -> tuple[int, int, int] | None:
+    """State, bytes sent and bytes received of a TCP socket."""
+    try:
+        sock = _socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
+    except OSError:
+        return None
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+    except OSError:
+        return None
+    finally:
+        sock.detach()
+    received, sent, again = (struct.unpack_from("Q", info, at)[0] for at in (128, 200, 208))
+    return info[0], sent - again, received
+
+
+def _name(host: object) -> str | None:
+    if isinstance(host, (bytes, bytearray)):
+        host = bytes(host).decode("ascii", "replace")
+    return host.rstrip(".").lower() if isinstance(host, str) else None
+
+
+def _is_numeric(name: str) -> bool:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, name.partition("%")[0])
+        except OSError:
+            continue
+        return True
+    return False
+
+
+def _is_loopback(name: str) -> bool:
+    return name.startswith("127.") or name in ("::1", "0.0.0.0", "::")

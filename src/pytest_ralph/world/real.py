@@ -1,0 +1,58 @@
+"""The real functions under the simulated ones, bound before anything is replaced.
+
+The world itself lives in real time and on real sockets; every module of it takes them from here.
+"""
+
+from __future__ import annotations
+
+import _socket
+import _thread
+import select
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+from pytest_ralph.world import repoint
+
+if repoint.supported() is None:
+    _copy: Callable[[Any], Callable[..., Any]] = repoint.original
+else:  # pragma: no cover - other interpreters run with --ralph-realtime, where nothing is replaced
+
+    def _copy(builtin: Any) -> Callable[..., Any]:
+        return cast("Callable[..., Any]", builtin)
+
+
+monotonic_ns: Callable[[], int] = _copy(time.monotonic_ns)
+time_ns: Callable[[], int] = _copy(time.time_ns)
+sleep: Callable[[float], None] = _copy(time.sleep)
+select_select: Callable[..., Any] = _copy(select.select)
+getaddrinfo: Callable[..., Any] = _copy(_socket.getaddrinfo)
+gethostbyname: Callable[..., Any] = _copy(_socket.gethostbyname)
+gethostbyname_ex: Callable[..., Any] = _copy(_socket.gethostbyname_ex)
+thread_id: Callable[[], int] = _thread.get_native_id
+
+LockType = _thread.LockType
+lock_acquire: Callable[..., bool] = LockType.acquire
+lock_release: Callable[..., None] = LockType.release
+poll_poll: Callable[..., Any] = type(select.poll()).poll
+
+
+class Mutex:
+    """A lock that stays real while the locks of the code under test are watched."""
+
+    def __init__(self) -> None:
+        self._lock = _thread.allocate_lock()
+
+    def __enter__(self) -> None:
+        lock_acquire(self._lock)
+
+    def __exit__(self, *exc: object) -> None:
+        lock_release(self._lock)
+
+
+def ready(fd: int, mask: int) -> int:
+    """The events of ``mask`` (or errors) that are there on ``fd`` right now."""
+    poller = select.poll()
+    poller.register(fd, mask)
+    found: list[tuple[int, int]] = poll_poll(poller, 0)
+    return found[0][1] if found else 0

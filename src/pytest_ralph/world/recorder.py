@@ -1,0 +1,95 @@
+"""Writes the timeline: stamps events with virtual time, and ends calls that never would end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_ralph.core.location import Location, Locator
+from pytest_ralph.core.timeline import CutShort, Event, Timeline
+from pytest_ralph.world.clock import Clock
+
+MAX_EVENTS = 5_000
+MAX_SECONDS = 7 * 24 * 3600.0
+
+
+class EndedByWorld(BaseException):
+    """Raised in the code under test when a call goes on and on.
+
+    It derives from BaseException so that the code under test does not take it for a failure to handle.
+    """
+
+
+class Recorder:
+    """Appends events to the timeline of the play that is going on.
+
+    Args:
+        clock: Where times come from.
+        locator: Where lines come from.
+        max_attempts: How many attempts a call may make before it is taken to go on for ever.
+    """
+
+    def __init__(self, clock: Clock, locator: Locator, *, max_attempts: int = 100) -> None:
+        self._clock = clock
+        self._locator = locator
+        self._events: list[Event] = []
+        self._start = clock.now
+        self._max_attempts = max_attempts
+        self._limit: str | None = None
+        self.attempt = 0
+
+    @property
+    def timeline(self) -> Timeline:
+        """What was recorded since the last `restart`."""
+        return Timeline(tuple(self._events))
+
+    @property
+    def ended(self) -> bool:
+        """Whether the world has ended the call."""
+        return self._limit is not None
+
+    def restart(self) -> None:
+        """Begin a new timeline at the present moment."""
+        self._events.clear()
+        self._start = self._clock.now
+        self._limit = None
+        self.attempt = 0
+
+    def seconds(self, moment: int) -> float:
+        """A moment as seconds on the timeline."""
+        return round((moment - self._start) / 1e9, 6)
+
+    def add(self, kind: type[Event], *, at: int | None = None, **fields: Any) -> None:
+        """Append an event, now or at the moment given."""
+        moment = self._clock.now if at is None else at
+        self._events.append(kind(at=self.seconds(moment), **fields))
+
+    def here(self) -> Location | None:
+        """The user's line that led here."""
+        return self._locator.here()
+
+    def next_attempt(self) -> int:
+        """Number a new attempt."""
+        self.attempt += 1
+        return self.attempt
+
+    def check(self) -> None:
+        """End the call if it has gone on for too long.
+
+        Raises:
+            EndedByWorld: It has.
+        """
+        if self._limit is None:
+            self._limit = self._exceeded()
+            if self._limit:
+                self.add(CutShort, limit=self._limit, location=self.here())
+        if self._limit:
+            raise EndedByWorld(self._limit)
+
+    def _exceeded(self) -> str | None:
+        if self.attempt > self._max_attempts:
+            return f"more than {self._max_attempts} attempts"
+        if len(self._events) > MAX_EVENTS:
+            return f"more than {MAX_EVENTS} waits and messages"
+        if self.seconds(self._clock.now) > MAX_SECONDS:
+            return "more than 7 days of virtual time"
+        return None

@@ -1,0 +1,200 @@
+"""Decides when virtual time may move.
+
+Time moves only when nothing can still happen at this instant: every thread waits, no bytes are on their way
+between a client and a simulated service, and nobody's wait is over. Then it moves to the earliest moment at
+which something is due, once for all who wait: two threads that sleep five seconds take five, not ten.
+
+Whichever thread comes to wait last finds this out and moves the clock; there is no thread of the world's own.
+The simulated services are run from inside these waits, so on one thread all is in a fixed order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pytest_ralph.world import real
+from pytest_ralph.world.agenda import Agenda
+from pytest_ralph.world.clock import TICK, Clock
+from pytest_ralph.world.threads import Threads
+
+Ready = Callable[[], object]
+
+
+class NeverEnds(BaseException):
+    """Raised in a wait that nothing could ever end.
+
+    It derives from BaseException so that the code under test does not take it for a failure to handle.
+    """
+
+
+@dataclass(eq=False, kw_only=True)
+class Waiter:
+    """One thread in one wait."""
+
+    ready: Ready
+    deadline: int | None
+    thread: int
+    may_get_stuck: bool
+
+    def is_due(self, now: int) -> bool:
+        """Whether the wait is over and its thread only has not noticed yet."""
+        return (self.deadline is not None and self.deadline <= now) or bool(self.ready())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """The simulated services, as far as the scheduler needs to know them.
+
+    Attributes:
+        pump: Lets them read what has arrived and answer; True if anything happened.
+        settled: Whether no bytes are on their way in either direction.
+    """
+
+    pump: Callable[[], bool]
+    settled: Callable[[], bool]
+
+
+# Real seconds that a thread in an unknown wait is given before its silence is taken to be final.
+_GRACE = 1.0
+_GRACE_STEP = 0.001
+
+
+class Scheduler:
+    """Runs the waits of all threads in virtual time.
+
+    Args:
+        clock: The clock to move.
+        agenda: What the services still have to do.
+        services: The services.
+    """
+
+    def __init__(self, clock: Clock, agenda: Agenda, services: Services) -> None:
+        self.clock = clock
+        self._agenda = agenda
+        self._services = services
+        self._mutex = real.Mutex()
+        self._waiters: list[Waiter] = []
+        self._threads = Threads() if clock.virtual else None
+        self._inside: int | None = None
+        self._grace = _GRACE
+        self._slept: dict[int, int] = {}
+
+    def settle(self) -> None:
+        """Let the services deal with all that has been sent so far, without moving time."""
+        with self._mutex:
+            self._settle()
+
+    @property
+    def serving(self) -> bool:
+        """Whether the calling thread is running a service right now, and so must not wait."""
+        return self._inside == real.thread_id()
+
+    def wait(self, ready: Ready, deadline: int | None, *, may_get_stuck: bool = True) -> bool:
+        """Wait until ``ready`` or until the virtual moment ``deadline``.
+
+        Args:
+            ready: Says whether the wait is over. It is called from any thread and must not block.
+            deadline: Virtual nanoseconds; None to wait without limit.
+            may_get_stuck: Whether this wait is ended by `NeverEnds` when nothing can end it.
+
+        Returns:
+            True when ready, False when the deadline came first.
+
+        Raises:
+            NeverEnds: Nothing can ever end this wait.
+        """
+        me = Waiter(ready=ready, deadline=deadline, thread=real.thread_id(), may_get_stuck=may_get_stuck)
+        with self._mutex:
+            self._waiters.append(me)
+        patience = 0.00005
+        try:
+            while True:
+                with self._mutex:
+                    over = self._look(me)
+                if over is not None:
+                    return over
+                # Another thread has something to do. A short real sleep is what hands it the GIL.
+                self._really_sleep(patience)
+                patience = min(patience * 2, 0.002)
+        finally:
+            with self._mutex:
+                self._waiters.remove(me)
+
+    @property
+    def slept(self) -> float:
+        """Real seconds the calling thread has slept here while others worked."""
+        return self._slept.get(real.thread_id(), 0) / 1e9
+
+    def pass_time(self, seconds: float) -> None:
+        """Let virtual time pass with everything that is due in it, as if the world slept."""
+        self.wait(lambda: False, self.clock.now + round(seconds * 1e9), may_get_stuck=False)
+
+    def _really_sleep(self, seconds: float) -> None:
+        began = real.monotonic_ns()
+        real.sleep(seconds)
+        me = real.thread_id()
+        self._slept[me] = self._slept.get(me, 0) + real.monotonic_ns() - began
+
+    def _look(self, me: Waiter) -> bool | None:
+        """Whether my wait is over: True for ready, False for late, None while it goes on."""
+        while True:
+            self._settle()
+            if me.ready():
+                return True
+            if me.deadline is not None and me.deadline <= self.clock.now:
+                return False
+            if not self._all_wait():
+                return None
+            # What a thread did just before it fell asleep may have come after the look above.
+            self._settle()
+            if me.ready():
+                return True
+            if any(waiter.is_due(self.clock.now) for waiter in self._waiters if waiter is not me):
+                return None
+            self._move(me)
+
+    def _settle(self) -> None:
+        self._inside = real.thread_id()
+        try:
+            self._serve()
+        finally:
+            self._inside = None
+
+    def _serve(self) -> None:
+        tries = 0
+        while self._services.pump() or self._agenda.run_due(self.clock.now) or not self._services.settled():
+            tries += 1
+            if tries > 3:
+                self._really_sleep(0.00005)
+            if tries > 100_000:  # pragma: no cover - five seconds of a kernel that does not deliver
+                raise RuntimeError("pytest-ralph: loopback connections do not settle")
+
+    def _all_wait(self) -> bool:
+        if self._threads is None:
+            return True
+        return self._threads.all_asleep(self._known(), self._really_sleep)
+
+    def _known(self) -> frozenset[int]:
+        return frozenset(waiter.thread for waiter in self._waiters)
+
+    def _move(self, me: Waiter) -> None:
+        moments = [waiter.deadline for waiter in self._waiters if waiter.deadline is not None]
+        due = self._agenda.next_due
+        if due is not None and all(due <= moment for moment in moments):
+            self.clock.move_to(due)
+        elif moments:
+            # A microsecond past the deadline: code that tests "is it later than" must find it so.
+            self.clock.move_to(min(moments) + TICK)
+        elif self._may_still_wake():
+            self._really_sleep(_GRACE_STEP)
+        elif me.may_get_stuck or not any(waiter.may_get_stuck for waiter in self._waiters):
+            raise NeverEnds
+        else:
+            self._really_sleep(_GRACE_STEP)
+
+    def _may_still_wake(self) -> bool:
+        if self._threads is None or self._grace <= 0:
+            return False
+        self._grace -= _GRACE_STEP
+        return self._threads.strangers(self._known())

@@ -1,0 +1,369 @@
+"""The seam where a program meets the network: what it calls on its sockets.
+
+For connections to declared services the real socket is non-blocking, and the waiting that the client asked
+for is done by the scheduler in virtual time. All other sockets are passed through.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import socket
+import ssl
+import weakref
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from pytest_ralph.core.fault import Connect
+from pytest_ralph.core.timeline import GaveUp, Stuck
+from pytest_ralph.world import real
+from pytest_ralph.world.network import ClientEnd, Endpoint, Network, no_delay
+from pytest_ralph.world.recorder import Recorder
+from pytest_ralph.world.repoint import Repointed, Undo
+from pytest_ralph.world.scheduler import NeverEnds, Scheduler
+from pytest_ralph.world.tls import Authority
+
+T = TypeVar("T")
+
+_POLLIN, _POLLOUT = 0x1, 0x4
+# What Linux gives a SYN that nobody answers: tcp_syn_retries = 6, see tcp(7).
+_SYN_SECONDS = 127.0
+_RAW = _socket.socket
+_WANTS: dict[type[BaseException], int] = {
+    ssl.SSLWantReadError: _POLLIN,
+    ssl.SSLWantWriteError: _POLLOUT,
+}
+
+
+class SocketSeam:
+    """Redirects resolver functions and socket methods to a simulated network.
+
+    One object serves all worlds of a run, one after another.
+    """
+
+    def __init__(self) -> None:
+        self._client: Client | None = None
+        self._redirects = [
+            Repointed(_socket.getaddrinfo, self._getaddrinfo),  # type: ignore[arg-type]
+            Repointed(_socket.gethostbyname, self._gethostbyname),  # type: ignore[arg-type]
+            Repointed(_socket.gethostbyname_ex, self._gethostbyname_ex),  # type: ignore[arg-type]
+        ]
+
+    def install(self, client: Client) -> Undo:
+        """Make every socket see the client's network. Returns what undoes it."""
+        self._client = client
+        undos = [redirect.install() for redirect in self._redirects]
+        undos += [_set(owner, name, value) for owner, name, value in _methods(client)]
+
+        def undo() -> None:
+            for each in reversed(undos):
+                each()
+            self._client = None
+
+        return undo
+
+    def _resolve(self, host: object) -> Any:
+        address = self._client.network.resolve(host) if self._client else None
+        return host if address is None else address
+
+    def _getaddrinfo(self, host: object, *args: Any, **kwargs: Any) -> Any:
+        return real.getaddrinfo(self._resolve(host), *args, **kwargs)
+
+    def _gethostbyname(self, host: object) -> Any:
+        return real.gethostbyname(self._resolve(host))
+
+    def _gethostbyname_ex(self, host: object) -> Any:
+        return real.gethostbyname_ex(self._resolve(host))
+
+
+class Client:
+    """The waiting side of every simulated connection.
+
+    Args:
+        network: Who is connected to whom.
+        scheduler: Does the waiting.
+        recorder: Where timeouts are written down.
+        authority: Gives the certificate authority.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        scheduler: Scheduler,
+        recorder: Recorder,
+        authority: Callable[[], Authority],
+    ) -> None:
+        self.network = network
+        self._scheduler = scheduler
+        self._recorder = recorder
+        self._authority = authority
+
+    def end(self, sock: Any) -> ClientEnd | None:
+        """The simulated connection of a socket object, None for any other socket."""
+        end = self.network.end(sock.fileno())
+        if end is not None and not any(owner() is sock for owner in end.owners):
+            # A new object on a known descriptor, as when TLS is put on: it starts out blocking.
+            end.owners.append(weakref.ref(sock))
+            _RAW.settimeout(sock, 0.0)
+        return end
+
+    def connect(self, sock: Any, address: Any) -> bool:
+        """Connect if the address is simulated. Returns whether it was.
+
+        Raises:
+            OSError: As the real call does.
+            UndeclaredHost: The address is not on loopback and not declared.
+        """
+        if sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return False
+        endpoint = self.network.endpoint(address)
+        if endpoint is None:
+            return False
+        if self._scheduler.serving:
+            raise RuntimeError("pytest-ralph: the callback of a declared answer must not use the network")
+        self._recorder.check()
+        self._scheduler.settle()
+        attempt, outcome = self.network.meet(endpoint)
+        if outcome is Connect.IGNORE:
+            self._wait_unanswered(sock, endpoint, attempt)
+        self._really_connect(sock, endpoint, attempt, refused=outcome is Connect.REFUSE)
+        return True
+
+    def _really_connect(self, sock: Any, endpoint: Endpoint, attempt: int, *, refused: bool) -> None:
+        timeout = _RAW.gettimeout(sock)
+        _RAW.settimeout(sock, 5.0)
+        try:
+            _RAW.connect(sock, endpoint.refusing if refused else endpoint.listening)
+        except OSError:
+            _RAW.settimeout(sock, timeout)
+            raise
+        end = self.network.accept(endpoint, attempt, sock.fileno(), timeout)
+        end.owners.append(weakref.ref(sock))
+        no_delay(sock)
+        _RAW.settimeout(sock, 0.0)
+
+    def _wait_unanswered(self, sock: Any, endpoint: Endpoint, attempt: int) -> None:
+        timeout = _RAW.gettimeout(sock)
+        if timeout == 0:
+            raise BlockingIOError(errno.EINPROGRESS, "Operation now in progress")
+        began = self._scheduler.clock.now
+        patience = _SYN_SECONDS if timeout is None else timeout
+        self._scheduler.wait(_never, began + round(patience * 1e9), may_get_stuck=False)
+        self._gave_up(endpoint, attempt, "connect", began)
+        if timeout is None:
+            raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+        raise TimeoutError("timed out")
+
+    def transfer(self, sock: Any, end: ClientEnd, action: Callable[[], T], want: int, phase: str) -> T:
+        """Do one operation on a simulated connection, waiting as long as the client allows.
+
+        Args:
+            sock: The client's socket object.
+            end: Its connection.
+            action: The real, non-blocking operation.
+            want: What to wait for when it would block.
+            phase: ``handshake``, ``read`` or ``write``, for the timeline.
+
+        Raises:
+            TimeoutError: The client's own timeout passed.
+            OSError: As the real call does.
+        """
+        if self._scheduler.serving:
+            raise RuntimeError("pytest-ralph: the callback of a declared answer must not use the network")
+        began: int | None = None
+        while True:
+            try:
+                return action()
+            except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError) as blocked:
+                mask = _WANTS.get(type(blocked), want)
+                if end.timeout == 0:
+                    raise
+            if began is None:
+                self._recorder.check()
+                began = self._scheduler.clock.now
+            self._wait(sock, end, mask, phase, began)
+
+    def _wait(self, sock: Any, end: ClientEnd, mask: int, phase: str, began: int) -> None:
+        fd = sock.fileno()
+        deadline = None if end.timeout is None else began + round(end.timeout * 1e9)
+        try:
+            if self._scheduler.wait(lambda: real.ready(fd, mask), deadline):
+                return
+        except NeverEnds:
+            self._recorder.add(Stuck, phase=phase, call=f"socket {phase}", location=self._recorder.here())
+            raise
+        self._gave_up(end.endpoint, end.service.attempt, phase, began)
+        raise TimeoutError(_TIMEOUT_MESSAGES[phase] if isinstance(sock, ssl.SSLSocket) else "timed out")
+
+    def _gave_up(self, endpoint: Endpoint, attempt: int, phase: str, began: int) -> None:
+        self._recorder.add(
+            GaveUp,
+            upstream=endpoint.upstream.url,
+            attempt=attempt,
+            phase=phase,
+            after=round((self._scheduler.clock.now - began) / 1e9, 6),
+            location=self._recorder.here(),
+        )
+
+    def sends(self, end: ClientEnd) -> None:
+        """Remember which line of the user's sends."""
+        end.location = self._recorder.here() or end.location
+
+    def trust(self, context: ssl.SSLContext, server_hostname: object) -> None:
+        """Let a client's context accept our certificate when it is for a declared host."""
+        if self.network.trusts(server_hostname):
+            self._authority().trusted_by(context)
+
+
+_TIMEOUT_MESSAGES = {
+    "handshake": "The handshake operation timed out",
+    "read": "The read operation timed out",
+    "write": "The write operation timed out",
+}
+
+
+def _never() -> bool:
+    return False
+
+
+def _set(owner: Any, name: str, value: object) -> Undo:
+    """Set a class attribute. Returns what puts back what was there before."""
+    missing = object()
+    before = owner.__dict__.get(name, missing)
+    setattr(owner, name, value)
+
+    def undo() -> None:
+        if before is missing:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, before)
+
+    return undo
+
+
+def _methods(client: Client) -> list[tuple[type, str, Any]]:
+    plain, tls = socket.socket, ssl.SSLSocket
+    reading = ("recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into")
+    return [
+        *((plain, name, _transferring(client, getattr(_RAW, name), _POLLIN, "read")) for name in reading),
+        *(
+            (plain, name, _transferring(client, getattr(_RAW, name), _POLLOUT, "write"))
+            for name in ("send", "sendmsg")
+        ),
+        (plain, "sendall", _sendall(client)),
+        (plain, "sendto", _sendto(client)),
+        (plain, "connect", _connect(client)),
+        (plain, "connect_ex", _connect_ex(client)),
+        *((plain, name, value) for name, value in _options(client).items()),
+        (tls, "read", _transferring(client, tls.read, _POLLIN, "read")),
+        (tls, "write", _transferring(client, tls.write, _POLLOUT, "write")),
+        (tls, "send", _transferring(client, tls.send, _POLLOUT, "write")),
+        (tls, "do_handshake", _transferring(client, tls.do_handshake, _POLLIN, "handshake")),
+        (tls, "unwrap", _transferring(client, tls.unwrap, _POLLIN, "read")),
+        (ssl.SSLContext, "wrap_socket", _trusting(client, ssl.SSLContext.wrap_socket)),
+        (ssl.SSLContext, "wrap_bio", _trusting(client, ssl.SSLContext.wrap_bio)),
+    ]
+
+
+def _transferring(client: Client, original: Callable[..., Any], want: int, phase: str) -> Any:
+    def transfer(self: Any, *args: Any, **kwargs: Any) -> Any:
+        end = client.end(self)
+        if end is None:
+            return original(self, *args, **kwargs)
+        if phase == "write":
+            client.sends(end)
+        return client.transfer(self, end, lambda: original(self, *args, **kwargs), want, phase)
+
+    transfer.__name__ = original.__name__
+    return transfer
+
+
+def _sendall(client: Client) -> Any:
+    def sendall(self: Any, data: Any, flags: int = 0) -> None:
+        if client.end(self) is None:
+            _RAW.sendall(self, data, flags)
+            return
+        with memoryview(data) as view, view.cast("B") as left:
+            sent = 0
+            while sent < len(left):
+                sent += self.send(left[sent:], flags)
+
+    return sendall
+
+
+def _sendto(client: Client) -> Any:
+    def sendto(self: Any, data: Any, *args: Any) -> int:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and args:
+            client.network.endpoint(args[-1])
+        return _RAW.sendto(self, data, *args)
+
+    return sendto
+
+
+def _connect(client: Client) -> Any:
+    def connect(self: Any, address: Any) -> None:
+        if not client.connect(self, address):
+            _RAW.connect(self, address)
+
+    return connect
+
+
+def _connect_ex(client: Client) -> Any:
+    def connect_ex(self: Any, address: Any) -> int:
+        try:
+            if not client.connect(self, address):
+                return _RAW.connect_ex(self, address)
+        except OSError as error:
+            return error.errno or errno.EAGAIN
+        return 0
+
+    return connect_ex
+
+
+def _options(client: Client) -> dict[str, Any]:
+    def settimeout(self: Any, value: float | None) -> None:
+        end = client.end(self)
+        _RAW.settimeout(self, value)  # checks the value, too
+        if end is not None:
+            end.timeout = _RAW.gettimeout(self)
+            _RAW.settimeout(self, 0.0)
+
+    def gettimeout(self: Any) -> float | None:
+        end = client.end(self)
+        return _RAW.gettimeout(self) if end is None else end.timeout
+
+    def setblocking(self: Any, flag: bool) -> None:
+        settimeout(self, None if flag else 0.0)
+
+    def getblocking(self: Any) -> bool:
+        return gettimeout(self) != 0
+
+    def getpeername(self: Any) -> Any:
+        end = client.end(self)
+        if end is None or not end.open:
+            return _RAW.getpeername(self)
+        _RAW.getpeername(self)  # raises when no longer connected
+        return (end.endpoint.address, end.endpoint.origin.port)
+
+    return {
+        "settimeout": settimeout,
+        "gettimeout": gettimeout,
+        "setblocking": setblocking,
+        "getblocking": getblocking,
+        "getpeername": getpeername,
+        "timeout": property(gettimeout),
+    }
+
+
+def _trusting(client: Client, original: Callable[..., Any]) -> Any:
+    def wrap(self: ssl.SSLContext, *args: Any, **kwargs: Any) -> Any:
+        position = 4 if original.__name__ == "wrap_socket" else 3
+        hostname = kwargs.get("server_hostname", args[position] if len(args) > position else None)
+        client.trust(self, hostname)
+        return original(self, *args, **kwargs)
+
+    wrap.__name__ = original.__name__
+    return wrap
+
+
+__all__ = ["Client", "SocketSeam"]

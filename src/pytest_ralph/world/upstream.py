@@ -1,0 +1,273 @@
+"""A simulated service as a test declares it: its healthy answers, its journal and its faults.
+
+Answers are declared and matched by the `responses <https://github.com/getsentry/responses>`_ library; they
+are served over real sockets elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from re import Pattern
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
+
+from pytest_ralph.core.fault import Answer, Fault, Request
+from pytest_ralph.world.plan import Plan
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_PORTS = {"http": 80, "https": 443}
+_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "upgrade"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Scheme, host and port of a service (RFC 6454)."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{self.host}{port}"
+
+
+def origin(url: str) -> Origin:
+    """Read the origin of a URL.
+
+    Raises:
+        ValueError: The URL is not one of a service that can be simulated.
+    """
+    if not isinstance(url, str):
+        raise ValueError(f"ralph_upstream needs a URL such as 'https://api.pay.example', got {url!r}")
+    parts = urlsplit(url)
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise ValueError(
+            f"ralph_upstream needs an http:// or https:// URL such as 'https://api.pay.example', got {url!r}"
+        )
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(
+            f"ralph_upstream takes scheme, host and port; declare the path with the answer: got {url!r}"
+        )
+    return Origin(scheme=parts.scheme, host=parts.hostname.lower(), port=parts.port or _PORTS[parts.scheme])
+
+
+class NoAnswerError(LookupError):
+    """No healthy answer was declared for a request.
+
+    Attributes:
+        advice: The line to add.
+    """
+
+    def __init__(self, message: str, advice: str) -> None:
+        super().__init__(message)
+        self.advice = advice
+
+
+class Upstream:
+    """A simulated service.
+
+    Made by the ``ralph_upstream`` fixture. Healthy answers are declared with the vocabulary of the
+    ``responses`` library; paths are relative to the service.
+
+    Example:
+        >>> api = ralph_upstream("https://api.pay.example")  # doctest: +SKIP
+        >>> api.post("/v1/charges", json={"id": "ch_1"}, status=201)  # doctest: +SKIP
+    """
+
+    def __init__(self, where: Origin, *, faulted: bool = True) -> None:
+        import responses
+
+        self._library = responses
+        self._mock = responses.RequestsMock(assert_all_requests_are_fired=False)
+        self._origin = where
+        self._saved: list[Any] = []
+        self.faulted = faulted
+        self.plan = Plan()
+        self.requests: list[Request] = []
+        """The journal: every request that arrived, in order."""
+
+    def __repr__(self) -> str:
+        return f"ralph_upstream({str(self._origin)!r})"
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port."""
+        return str(self._origin)
+
+    def add(
+        self, method: str | Any = None, url: str | Pattern[str] | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Declare a healthy answer, as ``responses.add`` does.
+
+        Args:
+            method: The HTTP method, or a ready ``responses.Response``.
+            url: Path such as ``/v1/charges``, absolute URL on this service, or compiled pattern.
+            *args: Passed to ``responses.add``.
+            **kwargs: Passed to ``responses.add``: ``json``, ``body``, ``status``, ``headers``, ``match``...
+
+        Raises:
+            ValueError: The URL is not one of this service.
+        """
+        if isinstance(method, self._library.BaseResponse):
+            return self._mock.add(method)
+        return self._mock.add(method, self._absolute(url), *args, **kwargs)
+
+    def get(self, url: str | Pattern[str], **kwargs: Any) -> Any:
+        """Declare the answer to GET."""
+        return self.add("GET", url, **kwargs)
+
+    def post(self, url: str | Pattern[str], **kwargs: Any) -> Any:
+        """Declare the answer to POST."""
+        return self.add("POST", url, **kwargs)
+
+    def put(self, url: str | Pattern[str], **kwargs: Any) -> Any:
+        """Declare the answer to PUT."""
+        return self.add("PUT", url, **kwargs)
+
+    def patch(self, url: str | Pattern[str], **kwargs: Any) -> Any:
+        """Declare the answer to PATCH."""
+        return self.add("PATCH", url, **kwargs)
+
+    def delete(self, url: str | Pattern[str], **kwargs: Any) -> Any:
+        """Declare the answer to DELETE."""
+        return self.add("DELETE", url, **kwargs)
+
+    def head(self, url: str | Pattern[str], **kwargs: Any) -> Any:
+        """Declare the answer to HEAD."""
+        return self.add("HEAD", url, **kwargs)
+
+    def options(self, url: str | Pattern[str], **kwargs: Any) -> Any:
+        """Declare the answer to OPTIONS."""
+        return self.add("OPTIONS", url, **kwargs)
+
+    def add_callback(
+        self, method: str, url: str | Pattern[str], callback: Callable[[Any], Any], **kwargs: Any
+    ) -> Any:
+        """Declare an answer computed from the request, as ``responses.add_callback`` does."""
+        return self._mock.add_callback(method, self._absolute(url), callback, **kwargs)
+
+    def use_registry(self, registry: type[Any]) -> None:
+        """Match with another registry of ``responses.registries``, such as ``OrderedRegistry``.
+
+        Raises:
+            ValueError: Answers were declared already.
+        """
+        if self._mock.registered():
+            raise ValueError("choose the registry before declaring answers")
+        self._mock = self._library.RequestsMock(assert_all_requests_are_fired=False, registry=registry)
+
+    def inject(self, fault: Fault, *, times: int | None = None) -> Upstream:
+        """Show a fault from now on.
+
+        Args:
+            fault: One of ``pytest_ralph.faults``.
+            times: How many attempts meet it before the service recovers; None while it lasts.
+
+        Returns:
+            This service, which heals itself when used as a context manager.
+
+        Raises:
+            TypeError: ``fault`` is not a fault.
+            ValueError: ``times`` is below 1.
+
+        Example:
+            >>> with api.inject(ralph.faults.Status(503)):  # doctest: +SKIP
+            ...     charge()
+        """
+        if not isinstance(fault, Fault):
+            raise TypeError(f"inject needs a fault such as ralph.faults.Status(503), got {fault!r}")
+        if times is not None and (not isinstance(times, int) or times < 1):
+            raise ValueError(f"times must be a whole number from 1, or None, got {times!r}")
+        self.plan.inject(fault, times=times)
+        return self
+
+    def heal(self) -> None:
+        """Show no fault any more."""
+        self.plan.heal()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.heal()
+
+    def answer(self, request: Request) -> Answer:
+        """The healthy answer to a request.
+
+        Raises:
+            NoAnswerError: None is declared.
+            Exception: What a declared callback raises.
+        """
+        prepared = self._prepared(request)
+        match, reasons = self._mock.get_registry().find(prepared)
+        if match is None:
+            raise self._no_answer(request, reasons)
+        response = match.get_response(prepared)
+        match.calls.add_call(self._library.Call(prepared, response))  # type: ignore[arg-type]
+        headers = tuple(
+            (name, value) for name, value in response.headers.items() if name.lower() not in _HOP_BY_HOP
+        )
+        return Answer(status=response.status, headers=headers, body=response.read(decode_content=False))
+
+    def remember(self) -> None:
+        """Keep the answers declared so far, to be put back by `restore`."""
+        self._saved = list(self._mock.registered())
+
+    def restore(self) -> None:
+        """Make the service what it was at `remember`: same answers, nothing received, no fault."""
+        registry = self._mock.get_registry()
+        registry.reset()
+        for answer in self._saved:
+            answer.calls.reset()
+            registry.add(answer)
+        self.requests.clear()
+        self.heal()
+
+    def _absolute(self, url: str | Pattern[str] | None) -> str | Pattern[str]:
+        if isinstance(url, Pattern):
+            return url
+        if isinstance(url, str) and url.startswith("/"):
+            return self.url + url
+        if isinstance(url, str) and url.startswith(self.url):
+            return url
+        raise ValueError(f"{self!r}: expected a path such as '/v1/charges', got {url!r}")
+
+    def _prepared(self, request: Request) -> Any:
+        from requests import PreparedRequest
+
+        prepared = PreparedRequest()
+        prepared.prepare_method(request.method)
+        prepared.url = request.url
+        prepared.prepare_headers(dict(request.headers))
+        prepared.body = request.body
+        # What responses' own matchers look at.
+        prepared.params = _parameters(request.url)  # type: ignore[attr-defined]
+        prepared.req_kwargs = {}  # type: ignore[attr-defined]
+        return prepared
+
+    def _no_answer(self, request: Request, reasons: list[str]) -> NoAnswerError:
+        declared = self._mock.registered()
+        near = [
+            f"{each.method} {each.url}: {reason}" for each, reason in zip(declared, reasons, strict=False)
+        ]
+        path = urlsplit(request.url).path
+        advice = f"{request.method.lower()}({path!r}, json={{...}})"
+        known = "; declared are " + "; ".join(near) if near else ""
+        return NoAnswerError(f"{self!r} has no answer for {request.method} {request.target}{known}", advice)
+
+
+def _parameters(url: str) -> dict[str, Any]:
+    grouped: dict[str, list[str]] = {}
+    for key, value in parse_qsl(urlsplit(url).query, keep_blank_values=True):
+        grouped.setdefault(key, []).append(value)
+    return {key: values[0] if len(values) == 1 else values for key, values in grouped.items()}

@@ -1,0 +1,206 @@
+"""One simulated world: clock, network and log seams put together, and the rules between scenarios."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from pytest_ralph.core.location import Locator
+from pytest_ralph.core.timeline import Escaped, Timeline, Waited
+from pytest_ralph.world import lockseam, logseam, real, repoint
+from pytest_ralph.world.agenda import Agenda
+from pytest_ralph.world.clock import Clock, RealClock, VirtualClock
+from pytest_ralph.world.network import Names, Network
+from pytest_ralph.world.recorder import Recorder
+from pytest_ralph.world.repoint import Undo
+from pytest_ralph.world.scheduler import Scheduler, Services
+from pytest_ralph.world.socketseam import Client, SocketSeam
+from pytest_ralph.world.timeseam import TimeSeam
+from pytest_ralph.world.tls import Authority
+from pytest_ralph.world.upstream import Upstream, origin
+
+FAR_AHEAD = 3_600.0
+"""Virtual seconds between two plays: longer than breakers stay open and pools keep connections."""
+
+# Real seconds a call may spend blocked outside the simulation before it counts: a page fault or an import
+# from disk is no wait.
+_ESCAPE_SECONDS = 0.1
+
+
+@dataclass(kw_only=True)
+class Seams:
+    """What all worlds of a run share, one after another.
+
+    Attributes:
+        realtime: No virtual clock: waits pass in real time.
+    """
+
+    realtime: bool = False
+    names: Names = field(default_factory=Names)
+    latest: int = 0
+    _time: TimeSeam | None = None
+    _sockets: SocketSeam | None = None
+    _authority: Authority | None = None
+
+    @property
+    def time(self) -> TimeSeam:
+        """The seam of clocks."""
+        self._time = self._time or TimeSeam()
+        return self._time
+
+    @property
+    def sockets(self) -> SocketSeam:
+        """The seam of sockets."""
+        self._sockets = self._sockets or SocketSeam()
+        return self._sockets
+
+    def authority(self) -> Authority:
+        """The certificate authority, made on first use."""
+        self._authority = self._authority or Authority()
+        return self._authority
+
+    def clock(self) -> Clock:
+        """A clock for the next world, later than any before it: to programs time never goes back."""
+        if self.realtime:
+            return RealClock()
+        now = real.monotonic_ns()
+        start = max(now, self.latest + round(FAR_AHEAD * 1e9))
+        return VirtualClock(start, real.time_ns() + start - now)
+
+
+class World:
+    """A simulated world for one test.
+
+    Args:
+        seams: What worlds share.
+        locator: Finds the user's lines.
+    """
+
+    def __init__(self, seams: Seams, locator: Locator) -> None:
+        self._seams = seams
+        self.clock: Clock = seams.clock()
+        self.recorder = Recorder(self.clock, locator)
+        self._agenda = Agenda()
+        self.network = Network(
+            seams.names, seams.authority, self._agenda, self.recorder, lambda: self.clock.now
+        )
+        self.scheduler = Scheduler(
+            self.clock,
+            self._agenda,
+            Services(pump=self.network.pump, settled=self.network.settled),
+        )
+        self._client = Client(self.network, self.scheduler, self.recorder, seams.authority)
+        self._undo: list[Undo] = []
+        self._blocked = 0
+
+    @property
+    def timeline(self) -> Timeline:
+        """What was recorded since the present play began."""
+        return self.recorder.timeline
+
+    @property
+    def active(self) -> bool:
+        """Whether the seams are in place."""
+        return bool(self._undo)
+
+    def enter(self) -> None:
+        """Put the seams in place."""
+        if self._undo:
+            raise RuntimeError("pytest-ralph: this world is active already")
+        self._undo.append(logseam.install(self.recorder))
+        self._undo.append(self._seams.sockets.install(self._client))
+        if isinstance(self.clock, VirtualClock):
+            self._undo.append(lockseam.install(self.scheduler, self.recorder))
+            self._undo.append(self._seams.time.install(self.clock, self.sleep))
+
+    def leave(self) -> None:
+        """Take the seams away."""
+        while self._undo:
+            self._undo.pop()()
+
+    def close(self) -> None:
+        """Take the seams away and end every simulated connection."""
+        self.leave()
+        self._agenda.clear()
+        self.network.close()
+        if isinstance(self.clock, VirtualClock):
+            self._seams.latest = self.clock.now
+
+    def upstream(self, url: str, *, faulted: bool = True) -> Upstream:
+        """Simulate a service.
+
+        Args:
+            url: Scheme, host and port.
+            faulted: Whether generated scenarios may break it.
+
+        Raises:
+            ValueError: The URL is not one of a service that can be simulated.
+        """
+        return self.network.declare(origin(url), faulted=faulted)
+
+    def sleep(self, seconds: float) -> None:
+        """What ``time.sleep`` does here."""
+        if self.scheduler.serving:
+            self.network.sleep_in_service(seconds)
+            return
+        self.recorder.check()
+        began = self.clock.now
+        location = self.recorder.here()
+        self.scheduler.wait(lambda: False, began + round(seconds * 1e9), may_get_stuck=False)
+        self.recorder.add(
+            Waited,
+            at=began,
+            until=self.recorder.seconds(self.clock.now),
+            call="time.sleep",
+            location=location,
+        )
+
+    def advance(self, seconds: float) -> None:
+        """Let virtual time pass with all that is due in it."""
+        self.scheduler.pass_time(seconds)
+
+    def remember(self) -> None:
+        """Keep the declared answers as they are now, to be put back by `heal`."""
+        for upstream in self.network.upstreams:
+            upstream.remember()
+
+    def heal(self) -> None:
+        """Make every service what it was at `remember`, with no open connection and an empty timeline."""
+        for upstream in self.network.upstreams:
+            upstream.restore()
+        self.scheduler.settle()
+        self._agenda.clear()
+        self.network.hang_up()
+        self.scheduler.settle()
+        self.recorder.restart()
+
+    @contextmanager
+    def watch(self) -> Generator[None]:
+        """Note real time that a call spends blocked where the world cannot see."""
+        before = _blocked() - self.scheduler.slept
+        try:
+            yield
+        finally:
+            escaped = _blocked() - self.scheduler.slept - before
+            if self.clock.virtual and escaped > _ESCAPE_SECONDS:
+                self.recorder.add(
+                    Escaped, call="a wait that the virtual clock does not see", seconds=round(escaped, 1)
+                )
+
+
+def _blocked() -> float:
+    """Real seconds this thread has spent neither running nor waiting for a processor."""
+    with open(f"/proc/self/task/{real.thread_id()}/schedstat", "rb", buffering=0) as file:
+        running, queued, _ = file.read().split()
+    return (real.monotonic_ns() - int(running) - int(queued)) / 1e9
+
+
+def unavailable() -> str | None:
+    """Why there can be no virtual clock on this machine, or None."""
+    if (reason := repoint.supported()) is not None:
+        return reason
+    if not os.path.exists("/proc/self/schedstat"):
+        return "the kernel does not show scheduler statistics in /proc"
+    return None
