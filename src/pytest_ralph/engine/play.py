@@ -12,7 +12,7 @@ import random
 import re
 import zlib
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from pytest_ralph.core.fault import Fault, Request

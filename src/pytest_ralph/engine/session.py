@@ -59,7 +59,7 @@ class Case:
 
 RUN = pytest.StashKey[Run]()
 CASE = pytest.StashKey[Case]()
-RESULT: pytest.StashKey[dict[str, Any]] = pytest.StashKey()
+RESULT = pytest.StashKey[dict[str, Any]]()
 
 
 def start(config: pytest.Config) -> Run:

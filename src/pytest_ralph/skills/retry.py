@@ -586,8 +586,8 @@ SKILL = Skill(
             timing=False,
             untested=_NO_RETRY_SEEN,
             fix=lambda spec: (
-                "Return the result of the attempt that succeeded instead of raising an earlier failure, up to "
-                f"and including retry {spec.max_retries}"
+                "Return the result of the attempt that succeeded instead of raising an earlier failure, "
+                f"up to and including retry {spec.max_retries}"
             ),
         ),
         Criterion(
