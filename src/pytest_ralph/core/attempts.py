@@ -19,6 +19,7 @@ from pytest_ralph.core.timeline import (
     CallEnded,
     CallStarted,
     Connected,
+    CutShort,
     Event,
     FaultMet,
     GaveUp,
@@ -130,10 +131,14 @@ class Operation:
 def attempts(timeline: Timeline) -> list[Attempt]:
     """Fold the events of the network into attempts, in the order they began."""
     found: dict[int, Attempt] = {}
-    call = 0
+    call, torn_down = 0, False
     for event in timeline:
         if isinstance(event, CallStarted):
-            call = event.index
+            call, torn_down = event.index, False
+        elif isinstance(event, (Stuck, CutShort)):
+            torn_down = True
+        elif isinstance(event, Abandoned) and torn_down:
+            continue  # the world ended the call; the client would have waited on
         elif isinstance(event, Wire):
             before = found.get(event.attempt)
             attempt = before or Attempt(

@@ -73,9 +73,9 @@ class Locator:
             traceback = traceback.tb_next
         return self._pick(reversed(frames))
 
-    def is_test(self, location: Location) -> bool:
-        """Whether the location stands in a test file rather than in the code under test."""
-        return os.path.join(self._root, *location.file.split("/")) in self._tests
+    def is_user(self, filename: str) -> bool:
+        """Whether a file holds the user's code or tests."""
+        return (self._kinds.get(filename) or self._classify(filename)) != "foreign"
 
     def _pick(self, frames: Iterable[tuple[str, int, str]]) -> Location | None:
         fallback = None

@@ -114,6 +114,7 @@ class Player:
     def call(self, index: int = 0) -> Generator[None]:
         """Record one call of the body: when it began, how it ended, and real time it lost."""
         recorder = self.world.recorder
+        recorder.call_begins()
         recorder.add(CallStarted, index=index)
         try:
             with self.world.watch():
@@ -124,6 +125,7 @@ class Player:
         self._end(index, None)
 
     def _end(self, index: int, error: BaseException | None) -> None:
+        self.world.recorder.call_is_over()
         self.world.scheduler.settle()
         recorder = self.world.recorder
         location = self.locator.of(error.__traceback__) if error is not None else None

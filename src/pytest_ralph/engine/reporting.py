@@ -51,8 +51,8 @@ def attach(item: pytest.Item, report: pytest.TestReport) -> None:
     if scenario_of(item) is None:
         return
     data: dict[str, Any] = {}
-    if report.when == "call":
-        data.update(item.stash.get(RESULT, {}))
+    if report.when == "call" and (result := item.stash.get(RESULT, None)) is not None:
+        data.update(result)
     if _is_worker(item.config):
         test = base_id(item)
         data["plan"] = {test: run_of(item.config).plan[test]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -100,11 +101,14 @@ class Truncate(Fault):
 
 @dataclass(frozen=True)
 class Dribble(Fault):
-    """The answer comes byte by byte: always something, never soon enough for a read timeout to notice.
+    """The body comes byte by byte: always something, never late enough for a read timeout to notice.
+
+    Status and headers come at once.
 
     Args:
         interval: Virtual time between two bytes, as seconds or text.
-        at_least: How long the whole answer takes at the least; a header is padded until it does.
+        at_least: How long the whole answer takes at the least; white space is put after the body until
+            it does.
 
     Raises:
         ValueError: A duration is not positive.
@@ -124,12 +128,11 @@ class Dribble(Fault):
     def on_request(self, exchange: Exchange) -> Iterator[Step]:
         interval = seconds(self.interval, name="interval")
         answer = exchange.healthy()
-        wanted = int(seconds(self.at_least, name="at_least") / interval)
-        padding = ("X-Padding", "." * max(1, wanted))
-        data = exchange.encode(
-            Answer(status=answer.status, headers=(*answer.headers, padding), body=answer.body)
-        )
-        for position in range(len(data)):
+        wanted = math.ceil(seconds(self.at_least, name="at_least") / interval)
+        body = answer.body.ljust(max(1, wanted))
+        data = exchange.encode(Answer(status=answer.status, headers=answer.headers, body=body))
+        yield Send(data=data[: len(data) - len(body)])
+        for position in range(len(data) - len(body), len(data)):
             yield Pause(seconds=interval)
             yield Send(data=data[position : position + 1])
 

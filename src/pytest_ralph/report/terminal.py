@@ -126,7 +126,8 @@ def _evidence(evidence: Mapping[str, Any], width: int) -> Iterator[Line]:
 def _shortened(lines: Sequence[str]) -> list[str]:
     if len(lines) <= _TIMELINE_LINES:
         return list(lines)
-    return [*lines[: _TIMELINE_LINES - 1], f"... {len(lines) - _TIMELINE_LINES + 1} more in the report"]
+    hidden = len(lines) - _TIMELINE_LINES + 1
+    return [*lines[: _TIMELINE_LINES - 3], f"... {hidden} more in the report ...", *lines[-2:]]
 
 
 def _next(action: Mapping[str, Any], width: int) -> Iterator[Line]:

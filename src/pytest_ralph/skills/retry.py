@@ -16,7 +16,7 @@ from pytest_ralph.core.logs import about_retries, level_number, numbers
 from pytest_ralph.core.quantity import durations, seconds, times
 from pytest_ralph.core.scenario import Scenario, once
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed
-from pytest_ralph.core.timeline import Logged, Timeline
+from pytest_ralph.core.timeline import CutShort, Logged, Timeline
 from pytest_ralph.faults import Hang, Refuse, Reset, Status, Truncate, Unreachable
 from pytest_ralph.marker import Decorator, attach, check_scenarios
 
@@ -315,7 +315,7 @@ def _max_retries(spec: Retry, play: Play) -> Verdict | None:
         if operation.retries != spec.max_retries:
             return failed(
                 f"{times(spec.max_retries, 'retry', 'retries')} while the fault lasts",
-                f"{'more than ' if operation.retries >= 99 else ''}"
+                f"{'at least ' if play.timeline.of(CutShort) else ''}"
                 f"{times(operation.retries, 'retry', 'retries')} of {operation.name}",
                 operation.location,
                 play.timeline,
@@ -422,21 +422,15 @@ def _described(attempt: Attempt) -> str:
 def _recovers(spec: Retry, play: Play) -> Verdict | None:
     """When the fault ends before the retries do, the call succeeds."""
     judged = [each for each in _retried(spec, play) if not each.last.failed]
-    early = [
-        each
-        for each in _retried(spec, play)
-        if each.last.failed and each.retries < spec.max_retries and play.scenario.recovers
-    ]
-    if not judged and not early:
+    if not judged:
         return None
     problem = ended_badly(play.timeline)
     if problem is None:
         return PASSED
-    operation = (judged or early)[0]
     return failed(
         "the call succeeds once the service answers again",
         problem.text(),
-        operation.location,
+        judged[0].location,
         play.timeline,
     )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from pytest_ralph.core.location import Location, Locator
 from pytest_ralph.core.timeline import CutShort, Event, Timeline
+from pytest_ralph.world.breakout import Breakout
 from pytest_ralph.world.clock import Clock
 
 MAX_EVENTS = 5_000
@@ -28,13 +30,15 @@ class Recorder:
         max_attempts: How many attempts a call may make before it is taken to go on for ever.
     """
 
-    def __init__(self, clock: Clock, locator: Locator, *, max_attempts: int = 100) -> None:
+    def __init__(self, clock: Clock, locator: Locator, *, max_attempts: int = 50) -> None:
         self._clock = clock
         self._locator = locator
         self._events: list[Event] = []
         self._start = clock.now
         self._max_attempts = max_attempts
         self._limit: str | None = None
+        self._before = (0, 0, clock.now)
+        self._breakout = Breakout(locator.is_user, _calls_the_body)
         self.attempt = 0
 
     @property
@@ -42,17 +46,21 @@ class Recorder:
         """What was recorded since the last `restart`."""
         return Timeline(tuple(self._events))
 
-    @property
-    def ended(self) -> bool:
-        """Whether the world has ended the call."""
-        return self._limit is not None
-
     def restart(self) -> None:
         """Begin a new timeline at the present moment."""
         self._events.clear()
         self._start = self._clock.now
-        self._limit = None
         self.attempt = 0
+        self.call_begins()
+
+    def call_begins(self) -> None:
+        """The test body is about to be called: it gets all of what a call may use."""
+        self._limit = None
+        self._before = (self.attempt, len(self._events), self._clock.now)
+
+    def call_is_over(self) -> None:
+        """The call has come back, of its own accord or not."""
+        self._breakout.reset()
 
     def seconds(self, moment: int) -> float:
         """A moment as seconds on the timeline."""
@@ -83,13 +91,19 @@ class Recorder:
             if self._limit:
                 self.add(CutShort, limit=self._limit, location=self.here())
         if self._limit:
-            raise EndedByWorld(self._limit)
+            self._breakout.throw(EndedByWorld(self._limit))
 
     def _exceeded(self) -> str | None:
-        if self.attempt > self._max_attempts:
+        attempts, events, began = self._before
+        if self.attempt - attempts > self._max_attempts:
             return f"more than {self._max_attempts} attempts"
-        if len(self._events) > MAX_EVENTS:
+        if len(self._events) - events > MAX_EVENTS:
             return f"more than {MAX_EVENTS} waits and messages"
-        if self.seconds(self._clock.now) > MAX_SECONDS:
+        if self._clock.now - began > MAX_SECONDS * 1e9:
             return "more than 7 days of virtual time"
         return None
+
+
+def _calls_the_body(filename: str) -> bool:
+    """Whether a file is one of pytest's, through which the test body is called."""
+    return f"{os.sep}_pytest{os.sep}" in filename

@@ -11,14 +11,15 @@ import errno
 import socket
 import ssl
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from pytest_ralph.core.fault import Connect
 from pytest_ralph.core.timeline import GaveUp, Stuck
 from pytest_ralph.world import real
 from pytest_ralph.world.network import ClientEnd, Endpoint, Network, no_delay
-from pytest_ralph.world.recorder import Recorder
+from pytest_ralph.world.recorder import EndedByWorld, Recorder
 from pytest_ralph.world.repoint import Repointed, Undo
 from pytest_ralph.world.scheduler import NeverEnds, Scheduler
 from pytest_ralph.world.tls import Authority
@@ -121,7 +122,8 @@ class Client:
             return False
         if self._scheduler.serving:
             raise RuntimeError("pytest-ralph: the callback of a declared answer must not use the network")
-        self._recorder.check()
+        with _closing(sock):
+            self._recorder.check()
         self._scheduler.settle()
         attempt, outcome = self.network.meet(endpoint)
         if outcome is Connect.IGNORE:
@@ -178,10 +180,11 @@ class Client:
                 mask = _WANTS.get(type(blocked), want)
                 if end.timeout == 0:
                     raise
-            if began is None:
-                self._recorder.check()
-                began = self._scheduler.clock.now
-            self._wait(sock, end, mask, phase, began)
+            with _closing(sock):
+                if began is None:
+                    self._recorder.check()
+                    began = self._scheduler.clock.now
+                self._wait(sock, end, mask, phase, began)
 
     def _wait(self, sock: Any, end: ClientEnd, mask: int, phase: str, began: int) -> None:
         fd = sock.fileno()
@@ -220,6 +223,16 @@ _TIMEOUT_MESSAGES = {
     "read": "The read operation timed out",
     "write": "The write operation timed out",
 }
+
+
+@contextmanager
+def _closing(sock: Any) -> Generator[None]:
+    """When the world ends a call, close its socket: the client cannot know that it should."""
+    try:
+        yield
+    except (EndedByWorld, NeverEnds):
+        _RAW.close(sock)
+        raise
 
 
 def _never() -> bool:

@@ -1,0 +1,110 @@
+"""Runs gates as a user does: files in, outcome and report out."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Inner runs forget what they import; what is imported here stays, and each of them is faster by that.
+import httpx  # noqa: F401
+import pytest
+import requests  # noqa: F401
+import responses  # noqa: F401
+import tenacity  # noqa: F401
+import trustme  # noqa: F401
+
+HEADER = """
+import pytest
+import pytest_ralph as ralph
+
+@pytest.fixture
+def api(ralph_upstream):
+    api = ralph_upstream("http://api.pay.example")
+    api.post("/v1/charges", json={"id": "ch_1", "status": "succeeded"})
+    return api
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of an inner run."""
+
+    code: int
+    output: str
+    report: dict[str, Any] | None
+
+    @property
+    def whole(self) -> dict[str, Any]:
+        """The report, which must be there."""
+        assert self.report is not None, self.output
+        return self.report
+
+    def skill(self, skill: str) -> dict[str, Any]:
+        """The only entry of a skill."""
+        (entry,) = [each for each in self.whole["skills"] if each["id"] == skill]
+        return entry
+
+    def criterion(self, name: str) -> dict[str, Any]:
+        """The only entry of a criterion, such as ``retry.backoff``."""
+        (entry,) = [
+            each for skill in self.whole["skills"] for each in skill["criteria"] if each["id"] == name
+        ]
+        return entry
+
+    def statuses(self) -> dict[str, str]:
+        """Status by criterion."""
+        return {each["id"]: each["status"] for skill in self.whole["skills"] for each in skill["criteria"]}
+
+    def not_passed(self) -> dict[str, str]:
+        """Status by criterion of all that did not pass."""
+        return {name: status for name, status in self.statuses().items() if status != "pass"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """A folder with tests in it."""
+
+    pytester: pytest.Pytester
+
+    def write(self, **files: str) -> None:
+        """Write modules; ``test_it`` gets the usual header."""
+        for name, text in files.items():
+            header = HEADER if name.startswith("test_") else ""
+            (self.pytester.path / f"{name}.py").write_text(header + textwrap.dedent(text), encoding="utf-8")
+
+    def run(self, *arguments: str, report: str = ".ralph/report.json") -> Outcome:
+        """Run pytest in this process."""
+        result = self.pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:cacheprovider", *arguments)
+        return self._outcome(int(result.ret), str(result.stdout) + str(result.stderr), report)
+
+    def run_apart(self, *arguments: str, report: str = ".ralph/report.json") -> Outcome:
+        """Run pytest in a process of its own."""
+        result = self.pytester.runpytest_subprocess("-p", "no:randomly", *arguments)
+        return self._outcome(int(result.ret), str(result.stdout) + str(result.stderr), report)
+
+    def judge(self, marker: str, call: str, *arguments: str, fixtures: str = "api") -> Outcome:
+        """Judge one call from `tests.subjects` with one marker."""
+        self.write(
+            test_it=f"""
+            from tests.subjects import charges, timeouts
+
+            {marker}
+            def test_charge({fixtures}):
+                {call}
+            """
+        )
+        return self.run("--ralph", *arguments)
+
+    def _outcome(self, code: int, output: str, report: str) -> Outcome:
+        path = Path(self.pytester.path, report)
+        found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        return Outcome(code=code, output=output, report=found)
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> Project:
+    """An empty folder to put tests in."""
+    return Project(pytester=pytester)
