@@ -1,8 +1,8 @@
 """Charges a card over `httpx`, with the shortest retry that `tenacity` offers.
 
-Every exception is retried, a declined card (402) and a bad request (400) as well; three attempts are only two
-retries; the wait does not grow; nothing is logged. The timeout is whatever the library takes, and it starts anew
-with every byte, so an answer that comes in drops holds the caller for many minutes.
+Every exception is retried, a bad request (400) as well; three attempts are only two retries; the wait does
+not grow; nothing is logged. The timeout is whatever the library takes, and it starts anew with every byte, so
+an answer that comes in drops holds the caller for minutes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Charges a card over `httpx`, retried by `tenacity` where that helps, with a deadline for the whole call.
 
-Only failures that may pass are retried, with the same idempotency key, so that a retry never charges twice. The
-timeout of `httpx` starts anew with every byte; that is why the body is read in pieces, with an eye on the clock.
+Only failures that may pass are retried, with the same idempotency key, so that a retry never charges twice.
+The timeout of `httpx` starts anew with every byte; that is why the body is read in pieces, with an eye on the
+clock.
 """
 
 from __future__ import annotations

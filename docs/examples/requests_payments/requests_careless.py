@@ -1,8 +1,8 @@
 """Charges a card over `requests`, with the recipe for retries that everybody pastes.
 
-It looks as if it retried. But urllib3 leaves POST out, so only failed connects are tried again, the first time
-without any wait; nothing it logs counts the attempts; and without a timeout one hung answer blocks the
-caller for ever.
+It looks as if it retried. But urllib3 leaves POST out, so only failed connects are tried again, the first
+time without any wait; what urllib3 logs of them does not count the attempts; and without a timeout one hung
+answer blocks the caller for ever.
 """
 
 from __future__ import annotations

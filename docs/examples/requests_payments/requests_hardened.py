@@ -1,8 +1,8 @@
 """Charges a card over `requests`, with urllib3's Retry as the policy and the loop around the whole call.
 
-The loop stands here because `requests` reads the body only after urllib3 has finished: inside the adapter, an answer
-that is cut short would never be retried. One idempotency key covers all attempts, so that a retry never charges
-twice.
+The loop stands here because `requests` reads the body when urllib3 has finished: inside the adapter, an
+answer that is cut short would never be retried. One idempotency key covers all attempts, so that a retry
+never charges twice.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Charges a card through the Stripe SDK, as pasted from its documentation.
 
-A `StripeClient` does not retry unless it is told to (the default of 2 is for the older, module-level API), and a
-hung answer holds the caller for the SDK's 80 s.
+A `StripeClient` retries nothing unless it is told to: the default of two retries belongs to the older,
+module-level API. A hung answer holds the caller for the SDK's own 80 s.
 """
 
 from __future__ import annotations

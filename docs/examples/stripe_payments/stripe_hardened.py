@@ -1,13 +1,12 @@
-"""Charges a card through the Stripe SDK, with a retry loop around the SDK's own call.
+"""Charges a card through the Stripe SDK, with a loop for retries around the SDK's own call.
 
-The SDK's retries (`max_network_retries`) are switched off, because two layers would multiply and because they
-leave out answers that are cut short, try again after a 409 and never log above INFO. One idempotency key covers
-all attempts; the SDK by itself would send a new one with every call, and charge twice.
+The SDK's retries (`max_network_retries`) are switched off: with a second layer the numbers would multiply,
+and they leave out answers that are cut short, repeat a 409 and log nothing above INFO. One idempotency key
+covers all attempts; left to itself, the SDK would take a new one for each call, and charge twice.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
 import random
 import time
@@ -27,7 +26,8 @@ client = StripeClient("sk_test_123", http_client=RequestsClient(timeout=TIMEOUT)
 def charge(amount: int, currency: str, payment_method: str) -> PaymentIntent:
     """Charge a card and return the payment."""
     key = str(uuid.uuid4())
-    for attempt in itertools.count(1):
+    attempt = 1
+    while True:
         try:
             return client.v1.payment_intents.create(
                 params={
@@ -43,6 +43,7 @@ def charge(amount: int, currency: str, payment_method: str) -> PaymentIntent:
                 raise
             logger.warning("charge: attempt %d failed, retrying: %s", attempt, error)
         time.sleep(2 ** (attempt - 1) * random.uniform(1 - JITTER, 1 + JITTER))
+        attempt += 1
 
 
 def is_transient(error: StripeError) -> bool:
