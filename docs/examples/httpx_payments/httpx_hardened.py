@@ -14,12 +14,19 @@ import uuid
 from typing import Any
 
 import httpx
-from tenacity import RetryCallState, retry, retry_if_exception, stop_after_attempt, wait_exponential
+from tenacity import (
+    RetryCallState,
+    retry,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_before_delay,
+    wait_exponential,
+)
 
 logger = logging.getLogger(__name__)
 
 TIMEOUT = 10  # seconds, for the connect and for each read
-DEADLINE = 50  # seconds, for the whole call; with a last read of 10 s, that is 60 s at most
+DEADLINE = 50  # seconds: after that, no attempt begins and no more of an answer is read
 
 client = httpx.Client(base_url="https://api.pay.example", timeout=TIMEOUT)
 
@@ -44,7 +51,7 @@ def log_retry(state: RetryCallState) -> None:
 
 @retry(
     retry=retry_if_exception(is_transient),
-    stop=stop_after_attempt(4),
+    stop=stop_after_attempt(4) | stop_before_delay(DEADLINE),
     wait=wait_exponential(multiplier=1),  # 1, 2, 4 s
     before_sleep=log_retry,
     reraise=True,
