@@ -85,7 +85,8 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
     return (yield from judging.setup(item))
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
+# Inside of all others, so that capturing and logging are in place for every call of the test body.
+@pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     if not _concerns(item):
         return (yield)

@@ -78,6 +78,9 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
     state = random.getstate()
     seed = seed_for(run.seed, base_id(item))
     random.seed(seed)
+    resets = resets_of(item)
+    for reset in resets:
+        reset()
     case.world.remember()
     case.world.recorder.restart()
     player = Player(
@@ -85,7 +88,7 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
         body=item.runtest,
         locator=case.locator,
         seed=seed,
-        resets=resets_of(item),
+        resets=resets,
     )
     try:
         if scenario.manual:

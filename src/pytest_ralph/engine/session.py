@@ -115,7 +115,7 @@ def open_case(item: pytest.Item) -> Case | None:
 
 
 def plan(items: list[pytest.Item], run: Run) -> dict[str, Any]:
-    """All gates and the items that play for them, as plain data.
+    """All gates, what has to be played for them and the items that do, as plain data.
 
     The order is that of test ids and of scenarios, whatever other plugins did to the order of items.
     """
@@ -127,11 +127,10 @@ def plan(items: list[pytest.Item], run: Run) -> dict[str, Any]:
         test = base_id(item)
         if test not in tests:
             gates = run.gates(item, module_name(item))
-            order = {each.id: number for number, each in enumerate(scenarios(gates))}
-            tests[test] = {"gates": [gate.plan() for gate in gates], "items": {}, "order": order}
-        tests[test]["items"][item.nodeid] = scenario.id
-    return {test: _in_order(**tests[test]) for test in sorted(tests)}
-
-
-def _in_order(gates: list[Any], items: dict[str, str], order: dict[str, int]) -> dict[str, Any]:
-    return {"gates": gates, "items": dict(sorted(items.items(), key=lambda pair: order[pair[1]]))}
+            tests[test] = {
+                "gates": [gate.plan() for gate in gates],
+                "scenarios": [each.id for each in scenarios(gates)],
+                "items": {},
+            }
+        tests[test]["items"][scenario.id] = item.nodeid
+    return {test: tests[test] for test in sorted(tests)}

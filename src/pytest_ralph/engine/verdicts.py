@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import Criterion, Play, Status, Verdict, scenarios_of, untested
-from pytest_ralph.core.timeline import Escaped, Outside, Unmatched
+from pytest_ralph.core.timeline import Escaped, FaultMet, Outside, Unmatched
 from pytest_ralph.engine.gates import Gate
 
 _WORST_FIRST = (Status.FAIL, Status.ERROR, Status.NOT_EXERCISED, Status.PASS)
@@ -57,6 +57,8 @@ def _verdict(gate: Gate, criterion: Criterion, play: Play) -> Verdict | None:
 
 def _doubt(criterion: Criterion, play: Play) -> Verdict | None:
     """Why a pass cannot be claimed after all."""
+    if play.scenario.fault is not None and not play.timeline.of(FaultMet):
+        return untested("the fault was never met: see exercised", play.timeline)
     escaped = play.timeline.of(Escaped)
     if escaped and criterion.timing:
         spent = sum(each.seconds for each in escaped)

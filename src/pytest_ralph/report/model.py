@@ -62,13 +62,13 @@ def build(
     """The whole report.
 
     Args:
-        plan: Tests with their gates and items.
+        plan: Tests with their gates, the scenarios these need, and the items that play them.
         results: What became of the items, by id.
         circumstances: What else is to be known.
         order: Position of a phase.
     """
     skills = _skills(plan, results, order)
-    ran = [item in results for test in plan.values() for item in test["items"]]
+    ran = [test["items"].get(scenario) in results for test in plan.values() for scenario in test["scenarios"]]
     complete = bool(ran) and all(ran) and not circumstances.interrupted
     gate = _gate(skills, complete)
     return {
@@ -147,7 +147,7 @@ def _skill(
         (
             (item, result)
             for test, _, _ in members
-            for item in plan[test]["items"]
+            for item in plan[test]["items"].values()
             if (result := results.get(item)) is not None and result.outcome == "broken"
         ),
         None,
@@ -201,9 +201,9 @@ def _criterion(
     for test, gate_number, gate in members:
         criterion = gate["criteria"][number]
         here: list[tuple[str, Mapping[str, Any]]] = []
-        for item, scenario in plan[test]["items"].items():
-            if scenario in criterion["scenarios"]:
-                here += _seen(results.get(item), item, scenario, gate_number, criterion)
+        for scenario in criterion["scenarios"]:
+            item = plan[test]["items"].get(scenario, "")
+            here += _seen(results.get(item), item, scenario, gate_number, criterion)
         found += here or [("not_exercised", _unseen(criterion["untested"], criterion, "", ""))]
     criterion = members[0][2]["criteria"][number]
     status = worst(each for each, _ in found)

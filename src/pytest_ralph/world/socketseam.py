@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from pytest_ralph.core.fault import Connect
 from pytest_ralph.core.timeline import GaveUp, Stuck
 from pytest_ralph.world import real
-from pytest_ralph.world.network import ClientEnd, Endpoint, Network, no_delay
+from pytest_ralph.world.network import ClientEnd, Endpoint, Network, UndeclaredHost, no_delay
 from pytest_ralph.world.recorder import EndedByWorld, Recorder
 from pytest_ralph.world.repoint import Repointed, Undo
 from pytest_ralph.world.scheduler import NeverEnds, Scheduler
@@ -117,7 +117,8 @@ class Client:
         """
         if sock.family not in (socket.AF_INET, socket.AF_INET6):
             return False
-        endpoint = self.network.endpoint(address)
+        with _closing(sock):
+            endpoint = self.network.endpoint(address)
         if endpoint is None:
             return False
         if self._scheduler.serving:
@@ -227,10 +228,10 @@ _TIMEOUT_MESSAGES = {
 
 @contextmanager
 def _closing(sock: Any) -> Generator[None]:
-    """When the world ends a call, close its socket: the client cannot know that it should."""
+    """When the world refuses or ends a call, close its socket: the client cannot know that it should."""
     try:
         yield
-    except (EndedByWorld, NeverEnds):
+    except (EndedByWorld, NeverEnds, UndeclaredHost):
         _RAW.close(sock)
         raise
 
