@@ -25,7 +25,7 @@ def test_without_ralph_a_gated_test_runs_once_against_the_healthy_answer(project
 
     outcome = project.run("-v")
 
-    assert 0 == outcome.code
+    assert outcome.code == 0
     assert "test_it.py::test_charge PASSED" in outcome.output
     assert "1 passed" in outcome.output
     assert outcome.report is None
@@ -34,11 +34,11 @@ def test_without_ralph_a_gated_test_runs_once_against_the_healthy_answer(project
 def test_with_ralph_there_is_one_item_per_scenario(project: Project):
     project.write(test_it=TIMEOUT)
 
-    assert [
+    assert collected(project) == [
         "test_it.py::test_charge[healthy]",
         "test_it.py::test_charge[hang]",
         "test_it.py::test_charge[unreachable]",
-    ] == collected(project)
+    ]
 
 
 def test_scenarios_wanted_by_several_markers_are_played_once(project: Project):
@@ -47,10 +47,10 @@ def test_scenarios_wanted_by_several_markers_are_played_once(project: Project):
     names = collected(project)
 
     assert len(names) == len(set(names))
-    assert 1 == sum("[hang]" in name for name in names)
+    assert sum("[hang]" in name for name in names) == 1
     outcome = project.run("--ralph", "-k", "hang]")
     for skill in ("timeout", "retry"):
-        assert "not_run" != outcome.skill(skill)["criteria"][0]["status"]
+        assert outcome.skill(skill)["criteria"][0]["status"] != "not_run"
 
 
 def test_several_markers_of_one_kind_are_judged_each(project: Project):
@@ -59,7 +59,7 @@ def test_several_markers_of_one_kind_are_judged_each(project: Project):
     outcome = project.run("--ralph")
 
     by_limit = {each["parameters"]["seconds"]: each["status"] for each in outcome.whole["skills"]}
-    assert {10: "pass", 20: "fail"} == by_limit
+    assert by_limit == {10: "pass", 20: "fail"}
 
 
 def test_parametrized_tests_are_gated_for_each_parameter(project: Project):
@@ -77,10 +77,10 @@ def test_parametrized_tests_are_gated_for_each_parameter(project: Project):
     assert "test_it.py::test_charge[30-hang]" in collected(project)
     outcome = project.run("--ralph")
     entry = outcome.skill("timeout")
-    assert ["test_it.py::test_charge[10]", "test_it.py::test_charge[30]"] == entry["tests"]
+    assert entry["tests"] == ["test_it.py::test_charge[10]", "test_it.py::test_charge[30]"]
     gives_up = outcome.criterion("timeout.gives-up")
-    assert "fail" == gives_up["status"]
-    assert "test_it.py::test_charge[30-hang]" == gives_up["evidence"]["nodeid"]
+    assert gives_up["status"] == "fail"
+    assert gives_up["evidence"]["nodeid"] == "test_it.py::test_charge[30-hang]"
 
 
 def test_classes_pass_their_markers_on(project: Project):
@@ -104,18 +104,18 @@ def test_classes_pass_their_markers_on(project: Project):
 
     assert {"payments"} == {each["feature"] for each in outcome.whole["skills"]}
     by_limit = {each["parameters"]["seconds"]: each for each in outcome.whole["skills"]}
-    assert [
+    assert by_limit[10]["tests"] == [
         "test_it.py::TestPayments::test_charge",
         "test_it.py::TestPayments::test_charge_fast",
-    ] == by_limit[10]["tests"]
-    assert "fail" == by_limit[10]["status"]
-    assert "pass" == by_limit[5]["status"]
+    ]
+    assert by_limit[10]["status"] == "fail"
+    assert by_limit[5]["status"] == "pass"
 
 
 def test_the_feature_is_the_module_by_default(project: Project):
     project.write(test_it=TIMEOUT)
 
-    assert "test_it" == project.run("--ralph").skill("timeout")["feature"]
+    assert project.run("--ralph").skill("timeout")["feature"] == "test_it"
 
 
 def test_tests_without_gates_are_deselected(project: Project):
@@ -123,7 +123,7 @@ def test_tests_without_gates_are_deselected(project: Project):
 
     outcome = project.run("--ralph")
 
-    assert 0 == outcome.code
+    assert outcome.code == 0
     assert "3 passed, 1 deselected" in outcome.output
 
 
@@ -132,8 +132,8 @@ def test_no_gate_at_all_is_exit_code_5(project: Project):
 
     outcome = project.run("--ralph")
 
-    assert 5 == outcome.code
-    assert "incomplete" == outcome.whole["gate"]
+    assert outcome.code == 5
+    assert outcome.whole["gate"] == "incomplete"
     assert outcome.whole["complete"] is False
     assert "no gate was judged" in outcome.output
 
@@ -147,12 +147,12 @@ def test_skill_and_feature_select_gates(project: Project):
     )
 
     by_skill = project.run("--ralph", "--ralph-skill", "timeout").whole["skills"]
-    assert [("a", "timeout"), ("b", "timeout")] == [(each["feature"], each["id"]) for each in by_skill]
+    assert [(each["feature"], each["id"]) for each in by_skill] == [("a", "timeout"), ("b", "timeout")]
 
     by_feature = project.run("--ralph", "--ralph-feature", "b").whole
-    assert [("b", "timeout")] == [(each["feature"], each["id"]) for each in by_feature["skills"]]
+    assert [(each["feature"], each["id"]) for each in by_feature["skills"]] == [("b", "timeout")]
     # All that was asked for is green, but not all there is was asked for.
-    assert ("pass", "in_progress") == (by_feature["gate"], by_feature["state"])
+    assert (by_feature["gate"], by_feature["state"]) == ("pass", "in_progress")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_wrong_options_are_usage_errors(project: Project, arguments: tuple[str, 
 
     outcome = project.run("--ralph", *arguments)
 
-    assert 4 == outcome.code
+    assert outcome.code == 4
     assert message in outcome.output
 
 
@@ -187,7 +187,7 @@ def test_unittest_methods_cannot_be_gated(project: Project):
 
     outcome = project.run("--ralph")
 
-    assert 4 == outcome.code
+    assert outcome.code == 4
     assert "test_it.py::TestIt::test_charge: methods of unittest.TestCase cannot be gated" in outcome.output
 
 
@@ -205,7 +205,7 @@ def test_a_feature_needs_a_name(project: Project):
 
     outcome = project.run("--ralph")
 
-    assert 2 == outcome.code
+    assert outcome.code == 2
     assert "@ralph.feature: needs a name such as @ralph.feature('payments')" in outcome.output
 
 
@@ -214,5 +214,5 @@ def test_a_reset_needs_a_function(project: Project):
 
     outcome = project.run("--ralph")
 
-    assert 2 == outcome.code
+    assert outcome.code == 2
     assert "@ralph.reset: needs a function to call" in outcome.output

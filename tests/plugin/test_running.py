@@ -45,24 +45,24 @@ def stable(outcome: Outcome) -> str:
 def test_green(green: Project):
     outcome = green.run("--ralph")
 
-    assert 0 == outcome.code
-    assert ("pass", "green", True) == tuple(outcome.whole[key] for key in ("gate", "state", "complete"))
+    assert outcome.code == 0
+    assert tuple(outcome.whole[key] for key in ("gate", "state", "complete")) == ("pass", "green", True)
     assert outcome.whole["next_action"] is None
 
 
 def test_red(red: Project):
     outcome = red.run("--ralph")
 
-    assert 1 == outcome.code
-    assert ("fail", "in_progress", True) == tuple(outcome.whole[key] for key in ("gate", "state", "complete"))
+    assert outcome.code == 1
+    assert tuple(outcome.whole[key] for key in ("gate", "state", "complete")) == ("fail", "in_progress", True)
     action = outcome.whole["next_action"]
-    assert ("test_it", "timeout", "timeout.gives-up") == (
+    assert (
         action["feature"],
         action["skill"],
         action["criterion"],
-    )
-    assert {"file": "client.py", "line": 5, "function": "charge"} == action["location"]
-    assert "pytest --ralph --ralph-feature test_it --ralph-skill timeout" == action["rerun"]
+    ) == ("test_it", "timeout", "timeout.gives-up")
+    assert action["location"] == {"file": "client.py", "line": 5, "function": "charge"}
+    assert action["rerun"] == "pytest --ralph --ralph-feature test_it --ralph-skill timeout"
 
 
 def test_the_rerun_command_reruns_it(red: Project):
@@ -70,7 +70,7 @@ def test_the_rerun_command_reruns_it(red: Project):
 
     outcome = red.run(*action["rerun"].split()[1:])
 
-    assert "fail" == outcome.criterion(action["criterion"])["status"]
+    assert outcome.criterion(action["criterion"])["status"] == "fail"
 
 
 @pytest.mark.parametrize("project_fixture", ["green", "red"])
@@ -97,30 +97,32 @@ def test_random_order_gives_the_same_report(red: Project):
 def test_k_leaves_the_rest_not_run_and_claims_nothing(green: Project):
     outcome = green.run("--ralph", "-k", "hang")
 
-    assert 0 == outcome.code
-    assert ("incomplete", "incomplete", False) == tuple(
-        outcome.whole[key] for key in ("gate", "state", "complete")
+    assert outcome.code == 0
+    assert tuple(outcome.whole[key] for key in ("gate", "state", "complete")) == (
+        "incomplete",
+        "incomplete",
+        False,
     )
-    assert {
+    assert outcome.statuses() == {
         "timeout.gives-up": "pass",
         "timeout.connects-in-time": "not_run",
         "timeout.waits-forever": "not_run",
         "timeout.exercised": "not_run",
-    } == outcome.statuses()
+    }
 
 
 def test_x_stops_and_leaves_the_rest_not_run(red: Project):
     outcome = red.run("--ralph", "-x")
 
-    assert 1 == outcome.code
-    assert ("fail", False) == (outcome.whole["gate"], outcome.whole["complete"])
-    assert "not_run" == outcome.statuses()["timeout.connects-in-time"]
+    assert outcome.code == 1
+    assert (outcome.whole["gate"], outcome.whole["complete"]) == ("fail", False)
+    assert outcome.statuses()["timeout.connects-in-time"] == "not_run"
 
 
 def test_x_under_xdist_knows_what_was_not_run(red: Project):
     outcome = red.run_apart("--ralph", "-n", "1", "-x")
 
-    assert ("fail", False) == (outcome.whole["gate"], outcome.whole["complete"])
+    assert (outcome.whole["gate"], outcome.whole["complete"]) == ("fail", False)
     assert {
         "timeout.gives-up",
         "timeout.connects-in-time",
@@ -145,9 +147,9 @@ def test_lf_runs_only_the_failed_scenario(red: Project):
 def test_a_single_item_named_on_the_command_line_claims_nothing_of_the_others(green: Project):
     outcome = green.run("--ralph", "test_it.py::test_charge[hang]")
 
-    assert 0 == outcome.code
-    assert ("incomplete", False) == (outcome.whole["gate"], outcome.whole["complete"])
-    assert "not_run" == outcome.statuses()["timeout.connects-in-time"]
+    assert outcome.code == 0
+    assert (outcome.whole["gate"], outcome.whole["complete"]) == ("incomplete", False)
+    assert outcome.statuses()["timeout.connects-in-time"] == "not_run"
 
 
 def test_xfail_is_an_expected_failure_to_pytest_but_no_green_gate(project: Project):
@@ -158,8 +160,8 @@ def test_xfail_is_an_expected_failure_to_pytest_but_no_green_gate(project: Proje
     outcome = project.run("--ralph")
 
     assert "1 xfailed, 2 xpassed" in outcome.output
-    assert "fail" == outcome.whole["gate"]
-    assert 1 == outcome.code
+    assert outcome.whole["gate"] == "fail"
+    assert outcome.code == 1
 
 
 def test_a_skipped_gate_is_no_green_gate(project: Project):
@@ -169,8 +171,8 @@ def test_a_skipped_gate_is_no_green_gate(project: Project):
 
     outcome = project.run("--ralph")
 
-    assert 1 == outcome.code
-    assert "fail" == outcome.whole["gate"]
+    assert outcome.code == 1
+    assert outcome.whole["gate"] == "fail"
     assert {"skipped"} == set(outcome.statuses().values())
     assert "later" in outcome.criterion("timeout.gives-up")["evidence"]["observed"]
 
@@ -180,7 +182,7 @@ def test_a_test_that_skips_itself_is_no_green_gate(project: Project):
 
     outcome = project.run("--ralph")
 
-    assert 1 == outcome.code
+    assert outcome.code == 1
     assert {"skipped"} == set(outcome.statuses().values())
 
 
@@ -209,8 +211,8 @@ def test_reruns_of_a_flaky_gate_count_the_last(project: Project):
 
     outcome = project.run("--ralph", "--reruns", "3")
 
-    assert {} == outcome.not_passed(), outcome.output
-    assert 0 == outcome.code
+    assert outcome.not_passed() == {}, outcome.output
+    assert outcome.code == 0
     assert "rerun" in outcome.output
 
 
@@ -231,10 +233,10 @@ def test_ctrl_c_in_the_middle_leaves_an_incomplete_report(project: Project):
 
     outcome = project.run_apart("--ralph")
 
-    assert 2 == outcome.code
-    assert ("incomplete", False) == (outcome.whole["gate"], outcome.whole["complete"])
+    assert outcome.code == 2
+    assert (outcome.whole["gate"], outcome.whole["complete"]) == ("incomplete", False)
     assert "KeyboardInterrupt" in outcome.output
-    assert "not_run" == outcome.statuses()["timeout.connects-in-time"]
+    assert outcome.statuses()["timeout.connects-in-time"] == "not_run"
 
 
 def test_the_world_is_gone_after_ctrl_c(project: Project):
@@ -269,7 +271,7 @@ def test_output_for_agents_is_short_and_has_one_next_action(red: Project):
 
     assert "ralph gate=fail state=in_progress complete=true" in output
     assert "fail test_it/timeout.gives-up: expected each attempt is given up after 10 s" in output
-    assert 1 == output.count("\nnext: ")
+    assert output.count("\nnext: ") == 1
     assert "then: pytest --ralph --ralph-feature test_it --ralph-skill timeout" in output
 
 
@@ -307,7 +309,7 @@ def test_realtime_waits_for_real(project: Project):
     assert "3 failed" not in outcome.output
     assert "error" not in outcome.output
     # How long exactly depends on the machine; that it gave up, and too early, does not.
-    assert "fail" == outcome.criterion("timeout.gives-up")["status"]
+    assert outcome.criterion("timeout.gives-up")["status"] == "fail"
 
 
 def test_a_manual_gate_judges_what_the_test_makes_happen(project: Project):
@@ -328,7 +330,7 @@ def test_a_manual_gate_judges_what_the_test_makes_happen(project: Project):
 
     assert "test_charge[manual]" in outcome.output
     assert "given up after 30 s" in outcome.criterion("timeout.gives-up")["evidence"]["observed"]
-    assert "not_exercised" == outcome.statuses()["timeout.connects-in-time"]
+    assert outcome.statuses()["timeout.connects-in-time"] == "not_exercised"
 
 
 def test_capture_and_fixtures_work_in_every_scenario(project: Project):
@@ -346,7 +348,7 @@ def test_capture_and_fixtures_work_in_every_scenario(project: Project):
         """,
     )
 
-    assert 0 == project.run("--ralph").code
+    assert project.run("--ralph").code == 0
 
 
 def test_the_plugin_costs_no_heavy_import_when_unused(project: Project):

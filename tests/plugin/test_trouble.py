@@ -36,11 +36,11 @@ def test_an_undeclared_host_is_refused_with_the_line_to_add(project: Project):
 
     outcome = project.run("--ralph")
 
-    assert 1 == outcome.code
+    assert outcome.code == 1
     assert "client.py:5 in charge tried to reach rates.example" in outcome.output
     assert 'ralph_upstream("https://rates.example")' in outcome.output
-    assert "fail" == outcome.whole["gate"]
-    assert "error" == outcome.skill("timeout")["status"]
+    assert outcome.whole["gate"] == "fail"
+    assert outcome.skill("timeout")["status"] == "error"
     assert "pass" not in outcome.statuses().values()
 
 
@@ -49,7 +49,7 @@ def test_an_undeclared_host_is_refused_without_ralph_too(project: Project):
 
     outcome = project.run()
 
-    assert 1 == outcome.code
+    assert outcome.code == 1
     assert 'ralph_upstream("https://rates.example")' in outcome.output
 
 
@@ -64,7 +64,7 @@ def test_an_undeclared_host_is_seen_when_the_code_swallows_the_error(
 
     outcome = project.run(*arguments)
 
-    assert 1 == outcome.code
+    assert outcome.code == 1
     assert "not all traffic is declared" in outcome.output
     assert "8.8.8.8:53" in outcome.output
     assert "client.py:6" in outcome.output
@@ -76,7 +76,7 @@ def test_an_undeclared_port_of_a_declared_host_is_refused(project: Project):
     outcome = project.run("--ralph")
 
     assert 'ralph_upstream("https://api.pay.example:8080")' in outcome.output
-    assert 1 == outcome.code
+    assert outcome.code == 1
 
 
 def test_an_undeclared_host_met_only_in_trouble_is_no_pass(project: Project):
@@ -89,9 +89,9 @@ def test_an_undeclared_host_met_only_in_trouble_is_no_pass(project: Project):
 
     outcome = project.run("--ralph")
 
-    assert 1 == outcome.code
+    assert outcome.code == 1
     assert "backup.example is not declared" in outcome.output
-    assert "not_exercised" == outcome.criterion("timeout.gives-up")["status"]
+    assert outcome.criterion("timeout.gives-up")["status"] == "not_exercised"
 
 
 @pytest.mark.parametrize("arguments", [(), ("--ralph",)])
@@ -102,7 +102,7 @@ def test_a_request_without_a_declared_answer_names_the_line_to_add(
 
     outcome = project.run(*arguments)
 
-    assert 1 == outcome.code
+    assert outcome.code == 1
     assert "GET /v1/rates?x=1 -> no answer declared" in outcome.output
     assert "ralph_upstream('http://api.pay.example').get('/v1/rates', json={...})" in outcome.output
 
@@ -112,7 +112,7 @@ def test_a_gate_whose_upstream_is_never_called_is_not_exercised(project: Project
 
     outcome = project.run("--ralph")
 
-    assert 1 == outcome.code
+    assert outcome.code == 1
     assert {"timeout.exercised": "not_exercised"}.items() <= outcome.statuses().items()
     assert "pass" not in outcome.statuses().values()
     assert "was never met: the call made no request" in outcome.output
@@ -146,7 +146,7 @@ def test_code_that_answers_from_a_cache_is_not_exercised_until_it_is_reset(proje
     outcome = project.run("--ralph")
 
     by_feature = {each["feature"]: each["status"] for each in outcome.whole["skills"]}
-    assert {"cached": "not_exercised", "reset": "pass"} == by_feature
+    assert by_feature == {"cached": "not_exercised", "reset": "pass"}
     assert "@ralph.reset(function)" in outcome.output
 
 
@@ -155,12 +155,12 @@ def test_a_body_that_fails_when_all_is_healthy_is_the_one_thing_reported(project
 
     outcome = project.run("--ralph")
 
-    assert 1 == outcome.code
-    assert "error" == outcome.skill("timeout")["status"]
+    assert outcome.code == 1
+    assert outcome.skill("timeout")["status"] == "error"
     assert {"not_exercised"} == set(outcome.statuses().values())
     problem = outcome.skill("timeout")["problem"]["evidence"]
-    assert "KeyError: 'currency'" == problem["observed"]
-    assert {"file": "client.py", "line": 5, "function": "charge"} == problem["location"]
+    assert problem["observed"] == "KeyError: 'currency'"
+    assert problem["location"] == {"file": "client.py", "line": 5, "function": "charge"}
     action = outcome.whole["next_action"]
     assert action["criterion"] is None
     assert "Make the call succeed when every service it uses is healthy" in action["prompt"]
@@ -171,8 +171,8 @@ def test_a_body_that_hangs_when_all_is_healthy_says_so(project: Project):
 
     outcome = project.run("--ralph")
 
-    assert 1 == outcome.code
-    assert "error" == outcome.skill("timeout")["status"]
+    assert outcome.code == 1
+    assert outcome.skill("timeout")["status"] == "error"
     assert "waits for ever" in outcome.output
 
 
@@ -184,7 +184,7 @@ def test_a_failing_fixture_is_an_error_of_the_gate(project: Project):
 
     outcome = project.run("--ralph")
 
-    assert 1 == outcome.code
+    assert outcome.code == 1
     assert {"error"} == set(outcome.statuses().values())
     assert "setup failed: OSError: no disk" in outcome.output
 
@@ -205,8 +205,8 @@ def test_a_failing_teardown_is_an_error_of_the_gate(project: Project):
 
     outcome = project.run("--ralph")
 
-    assert 1 == outcome.code
-    assert "fail" == outcome.whole["gate"]
+    assert outcome.code == 1
+    assert outcome.whole["gate"] == "fail"
     assert {"error"} == set(outcome.statuses().values())
 
 
@@ -237,13 +237,13 @@ def test_a_bug_in_one_criterion_is_an_error_and_does_not_stop_the_run(project: P
 
     outcome = project.run("--ralph")
 
-    assert 1 == outcome.code
-    assert {
+    assert outcome.code == 1
+    assert outcome.statuses() == {
         "timeout.gives-up": "error",
         "timeout.connects-in-time": "pass",
         "timeout.waits-forever": "pass",
         "timeout.exercised": "pass",
-    } == outcome.statuses()
+    }
     assert "the criterion itself failed: ZeroDivisionError: oops (broken, line" in outcome.output
     assert "not in the code under test" in outcome.criterion("timeout.gives-up")["prompt"]
 
@@ -255,7 +255,7 @@ def test_a_report_path_without_permission_is_a_usage_error(project: Project):
 
     outcome = project.run("--ralph", "--ralph-report", "closed/report.json")
 
-    assert 4 == outcome.code
+    assert outcome.code == 4
 
 
 @pytest.mark.parametrize("path", ["client.py/report.json", "folder"])
@@ -265,7 +265,7 @@ def test_an_unwritable_report_path_is_a_usage_error_before_anything_runs(project
 
     outcome = project.run("--ralph", "--ralph-report", path)
 
-    assert 4 == outcome.code
+    assert outcome.code == 4
     assert "--ralph-report: cannot write" in outcome.output
     assert path in outcome.output
     assert "passed" not in outcome.output
@@ -287,19 +287,19 @@ def test_a_report_that_becomes_unwritable_is_not_green(project: Project):
 
     outcome = project.run("--ralph", "--ralph-report", "out/report.json")
 
-    assert 1 == outcome.code
+    assert outcome.code == 1
     assert "the report could not be written to" in outcome.output
 
 
 def test_a_report_of_an_earlier_run_does_not_survive(project: Project):
     gate(project, CALL)
-    assert "pass" == project.run("--ralph").whole["gate"]
+    assert project.run("--ralph").whole["gate"] == "pass"
 
     (project.pytester.path / "test_it.py").write_text("def broken(:\n")
     outcome = project.run("--ralph")
 
-    assert 2 == outcome.code
-    assert ("incomplete", False) == (outcome.whole["gate"], outcome.whole["complete"])
+    assert outcome.code == 2
+    assert (outcome.whole["gate"], outcome.whole["complete"]) == ("incomplete", False)
 
 
 def test_a_real_wait_that_the_clock_does_not_see_voids_what_rests_on_time(project: Project):
@@ -307,11 +307,11 @@ def test_a_real_wait_that_the_clock_does_not_see_voids_what_rests_on_time(projec
 
     outcome = project.run("--ralph")
 
-    assert 1 == outcome.code
+    assert outcome.code == 1
     found = outcome.criterion("timeout.gives-up")
-    assert "not_exercised" == found["status"]
+    assert found["status"] == "not_exercised"
     assert "of real time passed in" in found["evidence"]["observed"]
-    assert "pass" == outcome.statuses()["timeout.waits-forever"]
+    assert outcome.statuses()["timeout.waits-forever"] == "pass"
 
 
 def test_an_async_test_without_a_plugin_is_not_green(project: Project):
@@ -325,7 +325,7 @@ def test_an_async_test_without_a_plugin_is_not_green(project: Project):
 
     outcome = project.run("--ralph")
 
-    assert 1 == outcome.code
+    assert outcome.code == 1
     assert "pass" not in outcome.statuses().values()
 
 
@@ -338,7 +338,7 @@ def test_wrong_declarations_point_at_the_users_line(project: Project):
     ):
         project.write(test_it=f"def test_it(ralph_upstream):\n    ralph_upstream({url})\n")
         outcome = project.run()
-        assert 1 == outcome.code
+        assert outcome.code == 1
         assert message in outcome.output
         assert f"ralph_upstream({url})" in outcome.output
 
@@ -356,6 +356,6 @@ def test_wrong_answers_and_faults_point_at_the_users_line(project: Project):
     ):
         project.write(test_it=f"def test_it(api):\n    {line}\n")
         outcome = project.run()
-        assert 1 == outcome.code, line
+        assert outcome.code == 1, line
         assert message in outcome.output
         assert f">       {line}" in outcome.output or f"    {line}" in outcome.output

@@ -121,6 +121,7 @@ class Network:
         agenda: Where answers that take time are planned.
         recorder: Where what happens is written down.
         now: Virtual nanoseconds.
+        changed: Called when a test injects a fault, so that it begins at once.
     """
 
     def __init__(
@@ -130,12 +131,14 @@ class Network:
         agenda: Agenda,
         recorder: Recorder,
         now: Callable[[], int],
+        changed: Callable[[], None],
     ) -> None:
         self._names = names
         self._authority = authority
         self._agenda = agenda
         self._recorder = recorder
         self._now = now
+        self._changed = changed
         self._endpoints: dict[Address, Endpoint] = {}
         self._hosts: dict[str, str] = {}
         self._ends: dict[int, ClientEnd] = {}
@@ -160,7 +163,7 @@ class Network:
         listener, closed = _bound(address), _bound(address)
         listener.listen(128)
         listener.setblocking(False)
-        upstream = Upstream(where, faulted=faulted)
+        upstream = Upstream(where, faulted=faulted, changed=self._changed)
         self._endpoints[(address, where.port)] = Endpoint(
             origin=where, upstream=upstream, address=address, listener=listener, closed_port=closed
         )

@@ -85,6 +85,10 @@ class Scheduler:
         with self._mutex:
             self._settle()
 
+    def alone(self) -> real.Mutex:
+        """A context in which nothing else happens in the simulated world."""
+        return self._mutex
+
     @property
     def serving(self) -> bool:
         """Whether the calling thread is running a service right now, and so must not wait."""

@@ -135,12 +135,14 @@ class Client:
     def _really_connect(self, sock: Any, endpoint: Endpoint, attempt: int, *, refused: bool) -> None:
         timeout = _RAW.gettimeout(sock)
         _RAW.settimeout(sock, 5.0)
-        try:
-            _RAW.connect(sock, endpoint.refusing if refused else endpoint.listening)
-        except OSError:
-            _RAW.settimeout(sock, timeout)
-            raise
-        end = self.network.accept(endpoint, attempt, sock.fileno(), timeout)
+        # One at a time: the next to be accepted must be the one that has just connected.
+        with self._scheduler.alone():
+            try:
+                _RAW.connect(sock, endpoint.refusing if refused else endpoint.listening)
+            except OSError:
+                _RAW.settimeout(sock, timeout)
+                raise
+            end = self.network.accept(endpoint, attempt, sock.fileno(), timeout)
         end.owners.append(weakref.ref(sock))
         no_delay(sock)
         _RAW.settimeout(sock, 0.0)

@@ -79,13 +79,16 @@ class Upstream:
         >>> api.post("/v1/charges", json={"id": "ch_1"}, status=201)  # doctest: +SKIP
     """
 
-    def __init__(self, where: Origin, *, faulted: bool = True) -> None:
+    def __init__(
+        self, where: Origin, *, faulted: bool = True, changed: Callable[[], None] = lambda: None
+    ) -> None:
         import responses
 
         self._library = responses
         self._mock = responses.RequestsMock(assert_all_requests_are_fired=False)
         self._origin = where
         self._saved: list[Any] = []
+        self._changed = changed
         self.faulted = faulted
         self.plan = Plan()
         self.requests: list[Request] = []
@@ -184,6 +187,7 @@ class Upstream:
         if times is not None and (not isinstance(times, int) or times < 1):
             raise ValueError(f"times must be a whole number from 1, or None, got {times!r}")
         self.plan.inject(fault, times=times)
+        self._changed()
         return self
 
     def heal(self) -> None:

@@ -84,7 +84,12 @@ class World:
         self.recorder = Recorder(self.clock, locator)
         self._agenda = Agenda()
         self.network = Network(
-            seams.names, seams.authority, self._agenda, self.recorder, lambda: self.clock.now
+            seams.names,
+            seams.authority,
+            self._agenda,
+            self.recorder,
+            now=lambda: self.clock.now,
+            changed=lambda: self.scheduler.settle(),
         )
         self.scheduler = Scheduler(
             self.clock,
