@@ -44,14 +44,16 @@ class Outcome:
 
     def skill(self, skill: str) -> dict[str, Any]:
         """The only entry of a skill."""
-        (entry,) = [each for each in self.whole["skills"] if each["id"] == skill]
+        found: list[dict[str, Any]] = [each for each in self.whole["skills"] if each["id"] == skill]
+        (entry,) = found
         return entry
 
     def criterion(self, name: str) -> dict[str, Any]:
         """The only entry of a criterion, such as ``retry.backoff``."""
-        (entry,) = [
+        found: list[dict[str, Any]] = [
             each for skill in self.whole["skills"] for each in skill["criteria"] if each["id"] == name
         ]
+        (entry,) = found
         return entry
 
     def statuses(self) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import doctest
+import gc
 import importlib
 import json
 import os
@@ -44,6 +45,15 @@ def of_pages(*languages: str) -> list[Block]:
 # -- what the pages show ------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def tidy():
+    """Clients in module globals of a page's project are never closed: let go of them here, and quietly."""
+    yield
+    gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.usefixtures("tidy")
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if any(block.caption for block in blocks(page))], ids=name
 )
@@ -116,6 +126,8 @@ def test_every_test_on_a_page_is_run_and_its_result_is_shown(page: Path):
 @pytest.mark.parametrize("block", of_pages("python"), ids=lambda block: block.where)
 def test_code_is_a_file_an_example_or_at_least_python(block: Block):
     tree = ast.parse("" if ">>>" in block.content else block.content)
+    if not block.caption:
+        exec(compile(tree, block.where, "exec"), {})
 
     used = {
         node.attr

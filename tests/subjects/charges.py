@@ -37,6 +37,7 @@ def charge(
     timeout: float | None = 10,
 ) -> dict[str, str]:
     """Charge, with retries as the arguments say."""
+    retried: tuple[type[Exception], ...] = (*transient, Transient)
     with requests.Session() as session:
         first: Exception | None = None
         for attempt in range(1, retries + 2):
@@ -47,8 +48,9 @@ def charge(
                 if raise_first and first is not None:
                     raise first
                 answer.raise_for_status()
-                return answer.json()
-            except (*transient, Transient) as problem:
+                found: dict[str, str] = answer.json()
+                return found
+            except retried as problem:
                 first = first or problem
                 if attempt > retries:
                     raise

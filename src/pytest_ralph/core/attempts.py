@@ -47,6 +47,8 @@ class Attempt:
         gave_up: The timeout that ended it, if one did.
         detail: What went wrong, in words.
         location: The user's line that made it.
+        thread: The thread that made it.
+        content: What tells two requests of one kind apart: query and body.
     """
 
     number: int
@@ -61,6 +63,8 @@ class Attempt:
     gave_up: GaveUp | None = None
     detail: str = "no answer"
     location: Location | None = None
+    thread: int = 0
+    content: object = None
 
     @property
     def failed(self) -> bool:
@@ -131,18 +135,18 @@ class Operation:
 def attempts(timeline: Timeline) -> list[Attempt]:
     """Fold the events of the network into attempts, in the order they began."""
     found: dict[int, Attempt] = {}
-    call, torn_down = 0, False
+    call = 0
     for event in timeline:
         if isinstance(event, CallStarted):
-            call, torn_down = event.index, False
-        elif isinstance(event, (Stuck, CutShort)):
-            torn_down = True
-        elif isinstance(event, Abandoned) and torn_down:
-            continue  # the world ended the call; the client would have waited on
+            call = event.index
         elif isinstance(event, Wire):
             before = found.get(event.attempt)
             attempt = before or Attempt(
-                number=event.attempt, call=call, upstream=event.upstream, started=event.at
+                number=event.attempt,
+                call=call,
+                upstream=event.upstream,
+                started=event.at,
+                thread=event.thread,
             )
             found[event.attempt] = _step(attempt, event)
     return [attempt for attempt in found.values() if attempt.method or attempt.outcome != "pending"]
@@ -151,7 +155,10 @@ def attempts(timeline: Timeline) -> list[Attempt]:
 def _step(attempt: Attempt, event: Wire) -> Attempt:
     attempt = replace(attempt, location=attempt.location or event.location)
     if isinstance(event, Requested):
-        return replace(attempt, method=event.method, target=event.target)
+        content = (event.target, event.body)
+        return replace(
+            attempt, method=event.method, target=event.target, content=content, thread=event.thread
+        )
     if attempt.ended is not None:
         return attempt
     if isinstance(event, Answered):
@@ -168,11 +175,20 @@ def _step(attempt: Attempt, event: Wire) -> Attempt:
 
 
 def operations(timeline: Timeline) -> list[Operation]:
-    """Group attempts into operations with their retries."""
+    """Group attempts into operations with their retries.
+
+    Where the healthy call makes several requests of one kind, only one with the same query and body is a
+    retry. Where it uses a service several times, connects that failed cannot be told apart, and are left out.
+    """
+    repeated: frozenset[str] = frozenset()
+    for event in timeline.of(CallStarted):
+        repeated |= event.repeated
     groups: list[list[Attempt]] = []
     for attempt in attempts(timeline):
+        if attempt.key is None and attempt.upstream in repeated:
+            continue
         for group in reversed(groups):
-            if _retries(group, attempt):
+            if _retries(group, attempt, repeated):
                 group.append(attempt)
                 break
         else:
@@ -180,14 +196,18 @@ def operations(timeline: Timeline) -> list[Operation]:
     return [Operation(attempts=tuple(group)) for group in groups]
 
 
-def _retries(group: Sequence[Attempt], attempt: Attempt) -> bool:
+def _retries(group: Sequence[Attempt], attempt: Attempt, repeated: frozenset[str]) -> bool:
     last = group[-1]
-    if (last.call, last.upstream) != (attempt.call, attempt.upstream):
+    if (last.call, last.upstream, last.thread) != (attempt.call, attempt.upstream, attempt.thread):
         return False
     if not last.failed or last.ended is None or attempt.started < last.ended:
         return False
     keys = {each.key for each in (*group, attempt)} - {None}
-    return len(keys) <= 1
+    if len(keys) > 1:
+        return False
+    if f"{attempt.upstream} {attempt.name}" in repeated:
+        return last.content == attempt.content
+    return True
 
 
 def faulted(timeline: Timeline) -> bool:
@@ -197,8 +217,8 @@ def faulted(timeline: Timeline) -> bool:
 
 def ended_badly(timeline: Timeline) -> Event | None:
     """The last call's exception or endless wait, or None when it succeeded."""
-    stuck = timeline.of(Stuck)
-    if stuck:
-        return stuck[-1]
+    endless = timeline.of(Stuck, CutShort)
+    if endless:
+        return endless[-1]
     ends = timeline.of(CallEnded)
     return ends[-1] if ends and ends[-1].error else None

@@ -64,6 +64,17 @@ class Locator:
             frame = frame.f_back
         return self._pick(frames)
 
+    def site(self) -> tuple[tuple[str, int], ...]:
+        """Every line of the user's that led to this call, innermost first."""
+        frame: FrameType | None = sys._getframe(1)
+        found = []
+        while frame is not None:
+            filename = frame.f_code.co_filename
+            if self.is_user(filename):
+                found.append((filename, frame.f_lineno))
+            frame = frame.f_back
+        return tuple(found)
+
     def of(self, traceback: TracebackType | None) -> Location | None:
         """The user's line an exception came through, the innermost one."""
         frames = []

@@ -15,6 +15,12 @@ _CHATTER = ("urllib3", "httpx", "httpcore", "httpx2", "httpcore2", "requests", "
 _NUMBER = re.compile(
     r"(?<![\w.:-])(\d+)(?:st|nd|rd|th)?(?![\w.:]|\s*(?:s|sec|secs|second|seconds|ms|milliseconds)\b)"
 )
+# "in 2", "backing off for 2", "sleep=2": a wait, whatever its unit. "after 2 attempts" is none.
+_WAITS = re.compile(
+    r"\b(?:in|for|after|wait\w*|sleep\w*|delay\w*|back\w*(?:[ -]?off)?)\s*[:=]?\s*\d+(?:\.\d+)?\b"
+    r"(?!\s*(?:attempt|tr(?:y|ies)|retr|fail))",
+    re.IGNORECASE,
+)
 _DURATION_FIELDS = re.compile(
     r"(sleep|wait|delay|backoff|duration|seconds|_s$|_ms$|status|code)", re.IGNORECASE
 )
@@ -38,7 +44,7 @@ def about_retries(records: Iterable[Logged]) -> list[Logged]:
 
 def numbers(record: Logged) -> frozenset[int]:
     """The numbers in a record that can be an attempt's: in its message and its fields."""
-    found = {int(match) for match in _NUMBER.findall(_prose(record.message))}
+    found = {int(match) for match in _NUMBER.findall(_WAITS.sub("", _prose(record.message)))}
     for name, value in _fields(record).items():
         if value.isdigit() and not _DURATION_FIELDS.search(name):
             found.add(int(value))

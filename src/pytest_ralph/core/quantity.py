@@ -81,19 +81,23 @@ def duration(value: float) -> str:
         >>> duration(0.25), duration(1.0), duration(1801.5)
         ('250 ms', '1 s', '1801.5 s')
     """
-    if value != 0 and abs(value) < 0.9995:
-        return f"{_trim(value * 1000)} ms"
-    return f"{_trim(value)} s"
+    if 0.00005 <= abs(value) < 0.9995:
+        milliseconds = value * 1000
+        return f"{_trim(milliseconds, 1 if abs(milliseconds) < 10 else 0)} ms"
+    return f"{_trim(value, 3)} s"
 
 
-def _trim(number: float) -> str:
-    text = f"{number:.3f}".rstrip("0").rstrip(".")
+def _trim(number: float, digits: int) -> str:
+    text = f"{number:.{digits}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text in {"", "-0"} else text
 
 
-def durations(values: tuple[float, ...]) -> str:
+def durations(values: tuple[float, ...], most: int = 8) -> str:
     """Show several durations in a row: ``1 s, 2 s, 4 s``."""
-    return ", ".join(duration(value) for value in values) if values else "none"
+    shown = [duration(value) for value in values[:most]]
+    more = [f"and {len(values) - most} more"] if len(values) > most else []
+    return ", ".join([*shown, *more]) if values else "none"
 
 
 def times(count: int, noun: str, plural: str | None = None) -> str:

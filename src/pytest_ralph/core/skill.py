@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pytest_ralph.core.location import Location
+from pytest_ralph.core.masking import masked
 from pytest_ralph.core.scenario import HEALTHY, MANUAL, Scenario
 from pytest_ralph.core.timeline import Timeline
 
@@ -83,8 +84,8 @@ def failed(expected: str, observed: str, location: Location | None, timeline: Ti
     """A failing verdict with its evidence."""
     return Verdict(
         status=Status.FAIL,
-        expected=expected,
-        observed=observed,
+        expected=masked(expected),
+        observed=masked(observed),
         location=location,
         lines=tuple(timeline.lines()),
     )

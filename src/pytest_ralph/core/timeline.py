@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar, overload
 
 from pytest_ralph.core.location import Location
+from pytest_ralph.core.masking import masked
 from pytest_ralph.core.quantity import duration
 
 
@@ -33,9 +34,15 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class CallStarted(Event):
-    """The test body was called."""
+    """The test body was called.
+
+    Attributes:
+        index: Which call, from 0.
+        repeated: Services, and operations as ``URL METHOD PATH``, that the healthy call uses more than once.
+    """
 
     index: int
+    repeated: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,14 +52,16 @@ class CallEnded(Event):
     Attributes:
         index: Which call, from 0.
         error: Type and message of what it raised, or None.
-        mro: Names of the exception's classes, most derived first.
+        endless: Whether it was ended by the world.
     """
 
     index: int
     error: str | None = None
-    mro: tuple[str, ...] = ()
+    endless: bool = False
 
     def text(self) -> str:
+        if self.endless:
+            return "call does not end by itself"
         return f"call raised {self.error}" if self.error else "call returned"
 
 
@@ -63,10 +72,12 @@ class Wire(Event):
     Attributes:
         upstream: URL of the simulated service.
         attempt: Number of the attempt in the scenario, from 1.
+        thread: Which thread of the code under test, where known.
     """
 
     upstream: str
     attempt: int
+    thread: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +96,22 @@ class Connected(Wire):
 
 @dataclass(frozen=True, kw_only=True)
 class Requested(Wire):
-    """A whole request arrived at the service."""
+    """A whole request arrived at the service.
+
+    Attributes:
+        site: Where in the user's code it comes from: every line on the stack.
+    """
 
     method: str
     target: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    site: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
 
     @property
     def name(self) -> str:
@@ -343,7 +364,7 @@ def _joined(events: Iterable[Event]) -> Iterator[str]:
         elif isinstance(event, (Answered, Broken, GaveUp, Abandoned)) and event.attempt in told:
             continue
         if text:
-            yield f"{event.at:.3f} {text}"
+            yield masked(f"{event.at:.3f} {text}")
 
 
 def _outcome(request: Requested, end: Event) -> str:

@@ -6,14 +6,16 @@ import unittest
 
 import pytest
 
-from pytest_ralph.engine.gates import SCENARIO, Gate, gates_of, scenario_of, scenarios
-from pytest_ralph.engine.session import module_name, plan, run_of
+from pytest_ralph.engine.gates import SCENARIO, Gate, definition_id, gates_of, scenario_of, scenarios
+from pytest_ralph.engine.session import Run, module_name, plan, run_of
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
     """Make one item per scenario of a gated test."""
     run = run_of(metafunc.config)
-    played = scenarios(run.gates(metafunc.definition, module_name(metafunc)))
+    gates = run.gates(metafunc.definition, module_name(metafunc))
+    run.seen[metafunc.definition.nodeid] = len(gates)
+    played = scenarios(gates)
     if not played:
         return
     metafunc.fixturenames.append(SCENARIO)
@@ -28,6 +30,7 @@ def select(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
     run = run_of(config)
     _refuse_unplayable(items)
+    _refuse_unseen(run, items)
     run.plan = plan(items, run)
     judged = [item for item in items if scenario_of(item) is not None]
     wanted = run.selection.features
@@ -57,6 +60,30 @@ def _refuse_unplayable(items: list[pytest.Item]) -> None:
                 f"{item.nodeid}: methods of unittest.TestCase cannot be gated, because pytest cannot play "
                 "scenarios against them; write a test function or a plain class"
             )
+
+
+def _refuse_unseen(run: Run, items: list[pytest.Item]) -> None:
+    """Refuse gates that were added where scenarios could not be made of them."""
+    try:
+        for item in items:
+            check_seen(run, item)
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def check_seen(run: Run, item: pytest.Item) -> None:
+    """Make sure that every gate of an item is one whose scenarios are played.
+
+    Raises:
+        ValueError: A gate was added to the item itself.
+    """
+    gates = run.gates(item, module_name(item))
+    if len(gates) != run.seen.get(definition_id(item), 0):
+        names = ", ".join(sorted({gate.skill.marker for gate in gates}))
+        raise ValueError(
+            f"{item.nodeid}: a gate ({names}) was added by pytest.param(marks=...), add_marker or a hook, "
+            "where no scenarios can be made of it; write it as a decorator of the function, class or module"
+        )
 
 
 def _is_unittest(item: pytest.Item) -> bool:

@@ -75,7 +75,8 @@ def _exercised(gate: Gate) -> Criterion:
             return PASSED
         return untested(
             f"{play.scenario.fault or 'no fault'} was never met: the call made no request that it could hit. "
-            "Does the code answer from a cache? Name what clears it: @ralph.reset(function)",
+            "If the code answers from a cache, name what clears it with @ralph.reset(function); if it sends "
+            "from a thread, let the test wait for it",
             play.timeline,
         )
 
@@ -154,13 +155,18 @@ def scenario_of(item: pytest.Item) -> Scenario | None:
     return scenario if isinstance(scenario, Scenario) else None
 
 
+def definition_id(item: pytest.Item) -> str:
+    """The id of the function a test is made from, whatever its parameters."""
+    parent = item.parent.nodeid if item.parent is not None else ""
+    return f"{parent}::{getattr(item, 'originalname', item.name)}"
+
+
 def base_id(item: pytest.Item) -> str:
     """The test's id without the scenario: ``tests/test_a.py::test_charge`` or ``...::test_charge[usd]``."""
-    parent = item.parent.nodeid if item.parent is not None else ""
     callspec, scenario = getattr(item, "callspec", None), scenario_of(item)
     rest = callspec.id if callspec is not None else ""
     if scenario is not None:
         # The plugin's parameter is added last, so its id stands last.
         rest = rest.removesuffix(scenario.id).removesuffix("-")
-    name = f"{parent}::{getattr(item, 'originalname', item.name)}"
+    name = definition_id(item)
     return f"{name}[{rest}]" if rest else name

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from pytest_ralph.core.location import Location
+from pytest_ralph.core.masking import masked
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import Play
-from pytest_ralph.core.timeline import Outside, Unmatched
+from pytest_ralph.core.timeline import Outside, Timeline, Unmatched
 from pytest_ralph.engine import verdicts
+from pytest_ralph.engine.collecting import check_seen
 from pytest_ralph.engine.gates import base_id, resets_of, scenario_of
 from pytest_ralph.engine.play import Player, seed_for
 from pytest_ralph.engine.session import CASE, RESULT, Case, open_case, run_of
@@ -75,6 +78,10 @@ def _plain(case: Case) -> Generator[None, Any, Any]:
 
 def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[None, Any, Any]:
     run = run_of(item.config)
+    try:
+        check_seen(run, item)
+    except ValueError as error:
+        pytest.fail(str(error), pytrace=False)
     state = random.getstate()
     seed = seed_for(run.seed, base_id(item))
     random.seed(seed)
@@ -95,10 +102,16 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
             plays = yield from _manual(player, case, scenario)
         else:
             yield from _baseline(item, player, case, scenario)
+            player.learn()
             plays = player.plays(scenario) if scenario.fault is not None else [_healthy(case, scenario)]
     finally:
         random.setstate(state)
-    _conclude(item, case, scenario, plays)
+    __tracebackhide__ = True
+    records = verdicts.judge(case.gates, scenario, plays or [_nothing(scenario)], item.nodeid)
+    item.stash[RESULT] = {"verdicts": records, "reached": player.reached, "met": player.met}
+    problem = verdicts.summary(records)
+    if problem:
+        pytest.fail(problem, pytrace=False)
     return None
 
 
@@ -130,36 +143,51 @@ def _baseline(
 ) -> Generator[None, Any, None]:
     """The healthy call: it must succeed, or nothing else means anything."""
     __tracebackhide__ = True
+    problem = None
     try:
         with player.call():
             yield
     except (Exception, NeverEnds, EndedByWorld) as error:
-        location = case.locator.of(error.__traceback__)
-        reason = (
-            f"{type(error).__name__}: {' '.join(str(error).split())}" if str(error) else type(error).__name__
-        )
-        item.stash[RESULT] = {
-            "broken": {
-                "reason": reason,
-                "location": location.to_json() if location else None,
-                "timeline": case.world.timeline.lines(),
-            }
-        }
+        problem = _broken(item, case, _told(error), case.locator.of(error.__traceback__))
         if scenario.fault is None and isinstance(error, Exception):
             raise
-        where = f"\n  Where    {location}" if location else ""
-        pytest.fail(
-            f"not judged: the call fails against the healthy answer\n  Observed {reason}{where}",
-            pytrace=False,
-        )
-    _refuse_strays(case)
+    strays = _strays(case)
+    if problem is None and strays:
+        problem = _broken(item, case, strays[0].text(), strays[0].location, strays[0].advice)
+    if problem:
+        pytest.fail(f"not judged: the call fails against the healthy answer\n{problem}", pytrace=False)
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, (NeverEnds, EndedByWorld)):
+        return "the call never ends"
+    text = " ".join(str(error).split())
+    return masked(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+
+
+def _broken(item: pytest.Item, case: Case, reason: str, location: Location | None, advice: str = "") -> str:
+    """Note that the gate cannot be judged, and why. Returns the same as text."""
+    item.stash[RESULT] = {
+        "broken": {
+            "reason": f"{reason}; add {advice}" if advice else reason,
+            "location": location.to_json() if location else None,
+            "timeline": case.world.timeline.lines(),
+        }
+    }
+    where = f"\n  Where    {location}" if location else ""
+    add = f"\n  Add      {advice}" if advice else ""
+    return f"  Observed {reason}{where}{add}"
+
+
+def _strays(case: Case) -> list[Outside | Unmatched]:
+    timeline = case.world.timeline
+    return [*timeline.of(Outside), *timeline.of(Unmatched)]
 
 
 def _refuse_strays(case: Case) -> None:
     """Fail a test whose traffic was not all declared, even if the code swallowed the error."""
     __tracebackhide__ = True
-    timeline = case.world.timeline
-    strays: list[Outside | Unmatched] = [*timeline.of(Outside), *timeline.of(Unmatched)]
+    strays = _strays(case)
     if strays:
         lines = [f"{stray.text()}{_at(stray)}\n  Add      {stray.advice}" for stray in strays]
         pytest.fail("pytest-ralph: not all traffic is declared\n" + "\n".join(lines), pytrace=False)
@@ -169,18 +197,6 @@ def _at(stray: Outside | Unmatched) -> str:
     return f" ({stray.location})" if stray.location else ""
 
 
-def _conclude(item: pytest.Item, case: Case, scenario: Scenario, plays: list[Play]) -> None:
-    """Judge the plays, keep the verdicts for the report and fail the item if any is not a pass."""
-    __tracebackhide__ = True
-    records = verdicts.judge(case.gates, scenario, plays or [_nothing(scenario)], item.nodeid)
-    item.stash[RESULT] = {"verdicts": records}
-    problem = verdicts.summary(records)
-    if problem:
-        pytest.fail(problem, pytrace=False)
-
-
 def _nothing(scenario: Scenario) -> Play:
     """What is judged when the call reached no service at all."""
-    from pytest_ralph.core.timeline import Timeline
-
     return Play(scenario=scenario, timeline=Timeline())

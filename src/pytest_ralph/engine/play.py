@@ -11,15 +11,16 @@ from __future__ import annotations
 import random
 import re
 import zlib
+from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pytest_ralph.core.fault import Fault, Request
 from pytest_ralph.core.location import Locator
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import Play
-from pytest_ralph.core.timeline import CallEnded, CallStarted
+from pytest_ralph.core.timeline import CallEnded, CallStarted, FaultMet, Requested, Timeline
 from pytest_ralph.world.recorder import EndedByWorld
 from pytest_ralph.world.scheduler import NeverEnds
 from pytest_ralph.world.upstream import Upstream
@@ -36,16 +37,29 @@ class Target:
     Attributes:
         upstream: The service.
         operation: Method and path with variable parts replaced; None for the service as a whole.
+        skip: How many requests of this operation, made elsewhere in the code, come before.
     """
 
     upstream: Upstream
-    operation: str | None
+    operation: str | None = None
+    skip: int = 0
 
     def __str__(self) -> str:
         return self.operation or self.upstream.url
 
+    @property
+    def name(self) -> str:
+        """The operation, with its service."""
+        return f"{self.operation} of {self.upstream.url}"
 
-@dataclass(frozen=True, kw_only=True)
+    def inject(self, scenario: Scenario) -> None:
+        """Let the target show the scenario's fault."""
+        assert scenario.fault is not None
+        only = None if self.operation is None else _matches(self.operation, self.skip)
+        self.upstream.plan.inject(scenario.fault, times=scenario.times, only=only)
+
+
+@dataclass(kw_only=True)
 class Player:
     """Plays scenarios with one test's world and body.
 
@@ -55,6 +69,8 @@ class Player:
         locator: Finds the user's lines.
         seed: Seed of the random numbers the code under test draws.
         resets: Functions that clear state the code keeps between calls.
+        reached: Operations that the healthy call performed.
+        met: Operations that met a fault aimed at them.
     """
 
     world: World
@@ -62,28 +78,64 @@ class Player:
     locator: Locator
     seed: str
     resets: tuple[Callable[[], object], ...] = ()
+    reached: list[str] = field(default_factory=list)
+    met: list[str] = field(default_factory=list)
+    _baseline: Timeline = field(default_factory=Timeline)
+
+    def learn(self) -> None:
+        """Look at the healthy call, which has just succeeded."""
+        self._baseline = self.world.timeline
+        self.reached = list(dict.fromkeys(each.name for each in self._operations(self._baseline)))
 
     def plays(self, scenario: Scenario) -> list[Play]:
-        """Play a faulty scenario; the healthy call that comes before it has just succeeded."""
+        """Play a faulty scenario at each of its targets."""
         assert scenario.fault is not None
-        found = []
-        for number, target in enumerate(self._targets(scenario.fault)):
-            if number:
+        found: list[Play] = []
+        for target in self._targets(scenario.fault):
+            if found:
                 self._warm_up()
-            found.append(self._play(scenario, target))
+            play = self._play(scenario, [target])
+            found.append(play)
+            detours = self._detours(play, target)
+            if detours and not scenario.recovers:
+                # Where the code turns to in trouble may be in trouble as well.
+                self._warm_up()
+                found.append(self._play(scenario, [target, *detours]))
         return found
 
     def _targets(self, fault: Fault) -> list[Target]:
         """What the healthy call reached, in order."""
-        targets: list[Target] = []
-        for upstream in self.world.network.upstreams:
-            if upstream.faulted:
-                names = [None] if fault.connect_stage else [operation(each) for each in upstream.requests]
-                targets += [
-                    Target(upstream=upstream, operation=name)
-                    for name in dict.fromkeys(names if upstream.requests else [])
-                ]
-        return targets
+        operations = self._operations(self._baseline)
+        if not fault.connect_stage:
+            return operations
+        return [Target(upstream=each) for each in dict.fromkeys(each.upstream for each in operations)]
+
+    def _operations(self, timeline: Timeline) -> list[Target]:
+        """The operations on a timeline: one for each method, path and place in the code it is called from."""
+        upstreams = {each.url: each for each in self.world.network.upstreams if each.faulted}
+        targets: dict[tuple[str, str, object], Target] = {}
+        seen: dict[tuple[str, str], int] = {}
+        for request in timeline.of(Requested):
+            if request.upstream not in upstreams:
+                continue
+            name = operation(request.method, request.target)
+            before = seen.get((request.upstream, name), 0)
+            seen[(request.upstream, name)] = before + 1
+            upstream = upstreams[request.upstream]
+            targets.setdefault(
+                (request.upstream, name, request.site),
+                Target(upstream=upstream, operation=name, skip=before),
+            )
+        return list(targets.values())
+
+    def _detours(self, play: Play, target: Target) -> list[Target]:
+        """Operations that the code performs only when it meets the fault."""
+        usual = set(self.reached)
+        return [
+            Target(upstream=each.upstream, operation=each.operation)
+            for each in self._operations(play.timeline)
+            if each.name not in usual and (target.operation or each.upstream is not target.upstream)
+        ]
 
     def _warm_up(self) -> None:
         self.world.heal()
@@ -92,14 +144,13 @@ class Player:
         with suppress(Exception, NeverEnds, EndedByWorld):
             self.body()
 
-    def _play(self, scenario: Scenario, target: Target) -> Play:
+    def _play(self, scenario: Scenario, targets: list[Target]) -> Play:
         self.world.heal()
         for reset in self.resets:
             reset()
         random.seed(self.seed)
-        only = None if target.operation is None else _matches(target.operation)
-        assert scenario.fault is not None
-        target.upstream.plan.inject(scenario.fault, times=scenario.times, only=only)
+        for target in targets:
+            target.inject(scenario)
         for index in range(scenario.calls):
             if index:
                 self.world.advance(scenario.pause)
@@ -108,14 +159,20 @@ class Player:
                     self.body()
             except (Exception, NeverEnds, EndedByWorld):  # noqa: BLE001
                 continue  # an outcome: it is on the timeline
-        return Play(scenario=scenario, timeline=self.world.timeline, aimed_at=str(target))
+        timeline = self.world.timeline
+        self.met += [targets[0].name] if timeline.of(FaultMet) and targets[0].operation else []
+        return Play(
+            scenario=scenario,
+            timeline=timeline,
+            aimed_at=" and ".join(dict.fromkeys(str(each) for each in targets)),
+        )
 
     @contextmanager
     def call(self, index: int = 0) -> Generator[None]:
         """Record one call of the body: when it began, how it ended, and real time it lost."""
         recorder = self.world.recorder
         recorder.call_begins()
-        recorder.add(CallStarted, index=index)
+        recorder.add(CallStarted, index=index, repeated=_repeated(self._baseline))
         try:
             with self.world.watch():
                 yield
@@ -133,24 +190,38 @@ class Player:
             CallEnded,
             index=index,
             error=None if error is None else _told(error),
-            mro=() if error is None else tuple(kind.__name__ for kind in type(error).__mro__),
+            endless=isinstance(error, (NeverEnds, EndedByWorld)),
             location=location,
         )
 
 
-def operation(request: Request) -> str:
+def operation(method: str, target: str) -> str:
     """Method and path of a request, with parts that hold digits taken as variable."""
-    path = request.target.partition("?")[0]
-    return f"{request.method} {_VARIABLE_PARTS.sub('*', path)}"
+    path = target.partition("?")[0]
+    return f"{method} {_VARIABLE_PARTS.sub('*', path)}"
 
 
-def _matches(name: str) -> Callable[[Request], bool]:
-    return lambda request: operation(request) == name
+def _matches(name: str, skip: int) -> Callable[[Request], bool]:
+    left = [skip]
+
+    def matches(request: Request) -> bool:
+        if operation(request.method, request.target) != name:
+            return False
+        left[0] -= 1
+        return left[0] < 0
+
+    return matches
+
+
+def _repeated(timeline: Timeline) -> frozenset[str]:
+    """Services and operations that the healthy call uses more than once: another request is no retry yet."""
+    requests = timeline.of(Requested)
+    services = Counter(each.upstream for each in requests)
+    operations = Counter(f"{each.upstream} {each.method} {each.path}" for each in requests)
+    return frozenset(name for name, count in (*services.items(), *operations.items()) if count > 1)
 
 
 def _told(error: BaseException) -> str:
-    if isinstance(error, (NeverEnds, EndedByWorld)):
-        return "nothing: it was ended by the world"
     text = " ".join(str(error).split())
     text = text if len(text) <= 120 else text[:117] + "..."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

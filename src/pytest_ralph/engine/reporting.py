@@ -29,6 +29,10 @@ def configure(config: pytest.Config) -> None:
         pytest.UsageError: An option is wrong, or the report could not be written.
     """
     run_of(config)
+    if config.getoption("ralph_output") == "agent":
+        # The report says all that an agent needs, once.
+        config.option.tbstyle = "no"
+        config.option.reportchars = ""
     if _is_worker(config) or config.getoption("collectonly"):
         config.pluginmanager.register(Sender(config), NAME)
         return
@@ -137,6 +141,7 @@ class Collector:
                 run=self._volatile(),
             ),
             PHASES.index,
+            _paths(self._config),
         )
         try:
             jsonfile.write(self._report, self._path)
@@ -183,12 +188,18 @@ def _selected(config: pytest.Config) -> bool:
     return bool(config.getoption("ralph_skill") or config.getoption("ralph_feature"))
 
 
+def _paths(config: pytest.Config) -> list[str]:
+    """The files and folders named on the command line."""
+    named = config.args_source is pytest.Config.ArgsSource.ARGS
+    return [each.partition("::")[0] for each in config.args] if named else []
+
+
 def _result(report: pytest.TestReport, data: dict[str, Any]) -> Result | None:
     """What a report says of its item; None when it says nothing that is not known better."""
     if "broken" in data:
         return Result(outcome="broken", **data["broken"])
     if "verdicts" in data:
-        return Result(outcome="judged", verdicts=data["verdicts"])
+        return Result(outcome="judged", verdicts=data["verdicts"], reached=data["reached"], met=data["met"])
     if report.outcome == "skipped":
         return Result(outcome="skipped", reason=_reason(report))
     if report.outcome == "failed":

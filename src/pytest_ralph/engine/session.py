@@ -27,6 +27,7 @@ class Run:
         seed: Seed of random numbers.
         seams: What worlds share.
         plan: All gates and items, as plain data for the report.
+        seen: How many gates each test function had when its scenarios were made.
     """
 
     judging: bool
@@ -35,6 +36,7 @@ class Run:
     seed: int
     seams: Seams
     plan: dict[str, Any] = field(default_factory=dict)
+    seen: dict[str, int] = field(default_factory=dict)
 
     def gates(self, item: Any, module: str) -> tuple[Gate, ...]:
         """The selected gates of a test or its definition."""

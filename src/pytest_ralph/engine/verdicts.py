@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pytest_ralph.core.scenario import Scenario
@@ -50,8 +51,10 @@ def _verdict(gate: Gate, criterion: Criterion, play: Play) -> Verdict | None:
             observed=f"the criterion itself failed: {_described(error)}",
             lines=tuple(play.timeline.lines()),
         )
-    if verdict is None or verdict.status is not Status.PASS:
+    if verdict is None or verdict.status is Status.NOT_EXERCISED:
         return verdict
+    if verdict.status is Status.FAIL:
+        return _untimed(criterion, play) or verdict
     return _doubt(criterion, play) or verdict
 
 
@@ -59,17 +62,21 @@ def _doubt(criterion: Criterion, play: Play) -> Verdict | None:
     """Why a pass cannot be claimed after all."""
     if play.scenario.fault is not None and not play.timeline.of(FaultMet):
         return untested("the fault was never met: see exercised", play.timeline)
+    timeline = play.timeline
+    strays: list[Outside | Unmatched] = [*timeline.of(Outside), *timeline.of(Unmatched)]
+    for stray in strays:
+        reason = f"not all traffic went to declared answers: {stray.text()}; add {stray.advice}"
+        return replace(untested(reason, timeline), location=stray.location)
+    return _untimed(criterion, play)
+
+
+def _untimed(criterion: Criterion, play: Play) -> Verdict | None:
+    """Why virtual times say nothing, if they do not."""
     escaped = play.timeline.of(Escaped)
-    if escaped and criterion.timing:
-        spent = sum(each.seconds for each in escaped)
-        return untested(
-            f"{spent:g} s of real time passed in {escaped[0].call}, so the virtual times say nothing",
-            play.timeline,
-        )
-    stray = play.timeline.of(Outside, Unmatched)
-    if stray:
-        return untested(f"not all traffic went to declared answers: {stray[0].text()}", play.timeline)
-    return None
+    if not escaped or not criterion.timing:
+        return None
+    # How many seconds exactly is different on every run: the report must not be.
+    return untested(f"real time passed in {escaped[0].call}, so the virtual times say nothing", play.timeline)
 
 
 def _described(error: Exception) -> str:

@@ -59,18 +59,33 @@ class Status(Fault):
 class Hang(Fault):
     """The service accepts the request and never answers.
 
+    Args:
+        after_headers: Whether status and headers still come, and only the body does not.
+
     Example:
         >>> Hang()
         Hang()
     """
 
+    after_headers: bool = False
+
+    def __repr__(self) -> str:
+        return "Hang(after_headers=True)" if self.after_headers else "Hang()"
+
     def on_request(self, exchange: Exchange) -> Iterator[Step]:
+        if self.after_headers:
+            answer = exchange.healthy()
+            body = answer.body or b" "
+            data = exchange.encode(Answer(status=answer.status, headers=answer.headers, body=body))
+            yield Send(data=data.removesuffix(body))
         yield Hold()
 
 
 @dataclass(frozen=True)
 class Truncate(Fault):
     """The answer stops in the middle of its body and the connection is closed.
+
+    Where there is no body to cut (HEAD, redirects, empty answers), it is closed without an answer.
 
     Args:
         keep: How much of the body is sent, as a fraction from 0 up to, but not including, 1.
@@ -91,11 +106,10 @@ class Truncate(Fault):
 
     def on_request(self, exchange: Exchange) -> Iterator[Step]:
         answer = exchange.healthy()
-        # An empty body cannot be cut: the promised one is a byte longer than what comes.
-        body = answer.body or b" "
-        data = exchange.encode(Answer(status=answer.status, headers=answer.headers, body=body))
-        missing = len(body) - int(len(body) * self.keep)
-        yield Send(data=data[: len(data) - missing])
+        if answer.body and exchange.request.method != "HEAD" and not 300 <= answer.status < 400:
+            missing = len(answer.body) - int(len(answer.body) * self.keep)
+            data = exchange.encode(answer)
+            yield Send(data=data[: len(data) - missing])
         yield Close()
 
 

@@ -29,6 +29,8 @@ class Result:
         location: The user's line, for a broken one.
         timeline: What happened, for a broken one.
         verdicts: What was judged.
+        reached: Operations the healthy call performed.
+        met: Operations that met a fault aimed at them.
     """
 
     outcome: str
@@ -36,6 +38,8 @@ class Result:
     location: Mapping[str, Any] | None = None
     timeline: Sequence[str] = ()
     verdicts: Sequence[Mapping[str, Any]] = ()
+    reached: Sequence[str] = ()
+    met: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,7 @@ def build(
     results: Mapping[str, Result],
     circumstances: Circumstances,
     order: Callable[[str], int],
+    paths: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The whole report.
 
@@ -66,6 +71,7 @@ def build(
         results: What became of the items, by id.
         circumstances: What else is to be known.
         order: Position of a phase.
+        paths: Files and folders that were named on the command line.
     """
     skills = _skills(plan, results, order)
     ran = [test["items"].get(scenario) in results for test in plan.values() for scenario in test["scenarios"]]
@@ -78,7 +84,7 @@ def build(
         "state": _state(gate, circumstances.selected),
         "complete": complete,
         "summary": _summary(skills),
-        "next_action": _next_action(skills),
+        "next_action": _next_action(skills, paths),
         "skills": skills,
         "run": dict(circumstances.run),
     }
@@ -204,6 +210,8 @@ def _criterion(
         for scenario in criterion["scenarios"]:
             item = plan[test]["items"].get(scenario, "")
             here += _seen(results.get(item), item, scenario, gate_number, criterion)
+        if criterion["id"].endswith(".exercised") and (missed := _missed(plan[test], results)):
+            here.append(("not_exercised", _unseen(_MISSED.format(", ".join(missed)), criterion, "", "")))
         found += here or [("not_exercised", _unseen(criterion["untested"], criterion, "", ""))]
     criterion = members[0][2]["criteria"][number]
     status = worst(each for each, _ in found)
@@ -222,12 +230,28 @@ def _criterion(
     return entry
 
 
+_MISSED = (
+    "no fault was met by {}, which the healthy call uses only at times: if the answer is kept between calls, "
+    "name what forgets it with @ralph.reset(function)"
+)
+
+
+def _missed(test: Mapping[str, Any], results: Mapping[str, Result]) -> list[str]:
+    """Operations that some healthy call of a test performed and that no fault ever hit."""
+    found = [results[item] for item in test["items"].values() if item in results]
+    met = {name for result in found for name in result.met}
+    if not met:
+        return []
+    return sorted({name for result in found for name in result.reached} - met)
+
+
 def _seen(
     result: Result | None, item: str, scenario: str, gate: int, criterion: Mapping[str, Any]
 ) -> list[tuple[str, Mapping[str, Any]]]:
     """What one item says of a criterion; nothing when it says nothing."""
     if result is None:
-        return [("not_run", _unseen("the scenario was not run", criterion, item, scenario))]
+        reason = f"scenario {scenario} was not run; run it without -k, -x, --lf or another selection"
+        return [("not_run", _unseen(reason, criterion, item, scenario))]
     if result.outcome == "broken":
         reason = "not judged: the call fails against the healthy answer"
         return [("not_exercised", _unseen(reason, criterion, item, scenario))]
@@ -255,20 +279,22 @@ def _unseen(reason: str, criterion: Mapping[str, Any], item: str, scenario: str)
     }
 
 
-def _next_action(skills: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def _next_action(skills: Sequence[Mapping[str, Any]], paths: Sequence[str]) -> dict[str, Any] | None:
     """The one thing to do next: what is broken first, then the first failure, then what is untested."""
     for skill in skills:
         if "problem" in skill:
-            return _action(skill, None, skill["problem"])
+            return _action(skill, None, skill["problem"], paths)
     for status in WORST_FIRST:
         for skill in skills:
             for criterion in skill["criteria"]:
                 if criterion["status"] == status and status not in SATISFIED and "prompt" in criterion:
-                    return _action(skill, criterion["id"], criterion)
+                    return _action(skill, criterion["id"], criterion, paths)
     return None
 
 
-def _action(skill: Mapping[str, Any], criterion: str | None, detail: Mapping[str, Any]) -> dict[str, Any]:
+def _action(
+    skill: Mapping[str, Any], criterion: str | None, detail: Mapping[str, Any], paths: Sequence[str]
+) -> dict[str, Any]:
     return {
         "feature": skill["feature"],
         "skill": skill["id"],
@@ -276,6 +302,6 @@ def _action(skill: Mapping[str, Any], criterion: str | None, detail: Mapping[str
         "location": detail["evidence"]["location"],
         "prompt": detail["prompt"],
         "rerun": shlex.join(
-            ["pytest", "--ralph", "--ralph-feature", skill["feature"], "--ralph-skill", skill["id"]]
+            ["pytest", "--ralph", *paths, "--ralph-feature", skill["feature"], "--ralph-skill", skill["id"]]
         ),
     }

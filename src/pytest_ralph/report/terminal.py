@@ -64,13 +64,20 @@ def _table(skills: Sequence[Mapping[str, Any]], width: int) -> Iterator[Line]:
 
 def _cell(skill: Mapping[str, Any]) -> str:
     passed = sum(1 for criterion in skill["criteria"] if criterion["status"] in ("pass", "waived"))
+    statuses = [criterion["status"] for criterion in skill["criteria"]]
     bad = [
         criterion["id"].partition(".")[2]
         for criterion in skill["criteria"]
-        if criterion["status"] not in ("pass", "waived")
+        if criterion["status"] in ("fail", "error")
     ]
-    count = f"{passed} of {len(skill['criteria'])}"
-    return f"{count}, not: {', '.join(bad)}" if bad else count
+    parts = [f"{passed} of {len(statuses)}"]
+    parts += [f"failed: {', '.join(bad)}"] if bad else []
+    parts += [
+        f"{statuses.count(status)} {_SHOWN[status]}"
+        for status in ("not_exercised", "not_run", "skipped")
+        if status in statuses
+    ]
+    return "; ".join(parts)
 
 
 def _details(skill: Mapping[str, Any], width: int) -> Iterator[Line]:
@@ -82,11 +89,12 @@ def _details(skill: Mapping[str, Any], width: int) -> Iterator[Line]:
         yield from _evidence(skill["problem"]["evidence"], width)
         return
     order = sorted(skill["criteria"], key=lambda each: each["status"] in ("pass", "waived", "not_run"))
+    shown: set[tuple[str, ...]] = set()
     for criterion in order:
-        yield from _criterion(criterion, width)
+        yield from _criterion(criterion, width, shown)
 
 
-def _criterion(criterion: Mapping[str, Any], width: int) -> Iterator[Line]:
+def _criterion(criterion: Mapping[str, Any], width: int, shown: set[tuple[str, ...]]) -> Iterator[Line]:
     status = criterion["status"]
     name = criterion["id"].partition(".")[2]
     statement = criterion["text"] if criterion["kind"] == "pass" else f"must not happen: {criterion['text']}"
@@ -100,7 +108,12 @@ def _criterion(criterion: Mapping[str, Any], width: int) -> Iterator[Line]:
         return
     yield from _wrap(f"{head}: {statement}", width, "        ", _colour(status))
     if "evidence" in criterion:
-        yield from _evidence(criterion["evidence"], width)
+        evidence = criterion["evidence"]
+        lines = tuple(evidence["timeline"])
+        if lines and lines in shown:
+            evidence = {**evidence, "timeline": ["as above"]}
+        shown.add(lines)
+        yield from _evidence(evidence, width)
 
 
 def _evidence(evidence: Mapping[str, Any], width: int) -> Iterator[Line]:
@@ -120,7 +133,7 @@ def _evidence(evidence: Mapping[str, Any], width: int) -> Iterator[Line]:
     lines = evidence["timeline"]
     for number, line in enumerate(_shortened(lines)):
         label = "Evidence" if number == 0 else ""
-        yield _cut(f"        {label:9}{line}", width), _PLAIN
+        yield from _wrap(f"        {label:9}{line}", width, " " * 23, _PLAIN)
 
 
 def _shortened(lines: Sequence[str]) -> list[str]:
@@ -157,7 +170,3 @@ def _wrap(text: str, width: int, indent: str, markup: Mapping[str, bool]) -> Ite
         text, max(40, width), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     ):
         yield line, markup
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 3] + "..."

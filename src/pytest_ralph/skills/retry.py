@@ -478,9 +478,12 @@ def _logs_each_retry(spec: Retry, play: Play) -> Verdict | None:
 
 def _numbered(retries: Sequence[Sequence[Logged]]) -> bool:
     """Whether the records count the retries: 1, 2, 3 for the failed attempt or 2, 3, 4 for the next."""
+    told = [frozenset[int]().union(*map(numbers, records)) for records in retries if records]
+    # What every record says counts nothing.
+    same = frozenset.intersection(*told) if len(told) > 1 else frozenset()
     return any(
         all(
-            not records or any(number + offset in numbers(record) for record in records)
+            not records or any(number + offset in numbers(record) - same for record in records)
             for number, records in enumerate(retries, start=1)
         )
         for offset in (0, 1)
@@ -554,9 +557,9 @@ SKILL = Skill(
             timing=False,
             untested=_NO_RETRY_SEEN,
             fix=lambda spec: (
-                f"Make {times(spec.max_retries, 'retry', 'retries')} after the first attempt, no more and no "
-                "fewer; where two layers retry (a library and your own loop), their numbers multiply: switch "
-                "one of them off"
+                f"Make {times(spec.max_retries, 'retry', 'retries')} after the first attempt, in all "
+                f"{times(spec.max_retries + 1, 'attempt')}; where two layers retry (a library and your "
+                "own loop), their numbers multiply: switch one of them off"
             ),
         ),
         Criterion(
@@ -594,7 +597,8 @@ SKILL = Skill(
             untested="no retry was logged: see silent-retries",
             fix=lambda spec: (
                 f"Before each retry, log one record at {spec.log_level} with the number of the attempt, "
-                'such as logger.warning("attempt %d failed, retrying", attempt)'
+                'such as logger.warning("attempt %d failed, retrying", attempt); tenacity\'s '
+                "before_sleep_log does not tell the number"
             ),
         ),
         Criterion(

@@ -14,12 +14,17 @@ from pytest_ralph.core.attempts import Attempt, attempts
 from pytest_ralph.core.quantity import duration, seconds
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed, untested
-from pytest_ralph.core.timeline import CallEnded, CallStarted, GaveUp, Stuck
-from pytest_ralph.faults import Dribble, Hang, Unreachable
+from pytest_ralph.core.timeline import CallEnded, CallStarted, CutShort, GaveUp, Stuck
+from pytest_ralph.faults import Dribble, Hang, Refuse, Status, Unreachable
 from pytest_ralph.marker import Decorator, attach, check_scenarios
 
 HANG = Scenario(id="hang", fault=Hang())
+HANG_IN_BODY = Scenario(id="hang-in-body", fault=Hang(after_headers=True))
 UNREACHABLE = Scenario(id="unreachable", fault=Unreachable())
+
+
+# Failures that come at once: only how long the retries go on can break a total.
+_QUICK_FAILURES = (Scenario(id="status-503", fault=Status(503)), Scenario(id="refused", fault=Refuse()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,13 +139,13 @@ def _total_deadline(spec: Timeout, play: Play) -> Verdict | None:
     starts, ends = play.timeline.of(CallStarted), play.timeline.of(CallEnded)
     if not starts or not ends:
         return untested("the call was not seen from beginning to end")
-    stuck = play.timeline.of(Stuck)
+    endless = play.timeline.of(Stuck, CutShort)
     took = ends[-1].at - starts[-1].at
     expected = f"the call ends within {duration(spec.total)}"
     made = attempts(play.timeline)
     location = made[0].location if made else ends[-1].location
-    if stuck:
-        return failed(expected, "it never ends", stuck[0].location or location, play.timeline)
+    if endless:
+        return failed(expected, "it never ends", location or endless[0].location, play.timeline)
     if took > spec.total * (1 + spec.tolerance):
         return failed(expected, f"it took {duration(took)}", location, play.timeline)
     return PASSED
@@ -148,15 +153,13 @@ def _total_deadline(spec: Timeout, play: Play) -> Verdict | None:
 
 def _waits_forever(spec: Timeout, play: Play) -> Verdict | None:
     """No wait is without an end."""
-    stuck = play.timeline.of(Stuck)
-    if stuck:
-        first = next((each.location for each in attempts(play.timeline) if each.location), None)
-        return failed(
-            "every wait ends",
-            f"waits for ever ({stuck[0].phase}): no timeout is set",
-            stuck[0].location or first,
-            play.timeline,
-        )
+    first = next((each.location for each in attempts(play.timeline) if each.location), None)
+    for stuck in play.timeline.of(Stuck):
+        what = f"waits for ever ({stuck.phase}): no timeout is set"
+        return failed("every wait ends", what, stuck.location or first, play.timeline)
+    for cut in play.timeline.of(CutShort):
+        what = f"goes on for ever: {cut.limit}"
+        return failed("the call ends", what, cut.location or first, play.timeline)
     return PASSED
 
 
@@ -171,7 +174,7 @@ SKILL = Skill(
             id="gives-up",
             kind="pass",
             text=lambda spec: f"a hung answer is given up after exactly {duration(spec.seconds)}",
-            scenarios=lambda _: (HANG,),
+            scenarios=lambda _: (HANG, HANG_IN_BODY),
             judge=_gives_up,
             untested="no attempt was given up: see waits-forever, or the answer was never waited for",
             fix=lambda spec: (
@@ -194,7 +197,7 @@ SKILL = Skill(
             id="total-deadline",
             kind="pass",
             text=lambda spec: f"the whole call ends within {duration(spec.total)}, retries included",
-            scenarios=lambda spec: (HANG, UNREACHABLE, _dribble(spec)),
+            scenarios=lambda spec: (HANG, HANG_IN_BODY, UNREACHABLE, *_QUICK_FAILURES, _dribble(spec)),
             judge=_total_deadline,
             applies=lambda spec: spec.total is not None,
             fix=lambda spec: (
@@ -208,7 +211,10 @@ SKILL = Skill(
             kind="fail",
             text=lambda _: "a wait without any limit",
             scenarios=lambda spec: (
-                (HANG, UNREACHABLE) if spec.total is None else (HANG, UNREACHABLE, _dribble(spec))
+                HANG,
+                HANG_IN_BODY,
+                UNREACHABLE,
+                *(() if spec.total is None else (*_QUICK_FAILURES, _dribble(spec))),
             ),
             judge=_waits_forever,
             timing=False,

@@ -18,6 +18,8 @@ from pytest_ralph.world.scheduler import NeverEnds, Scheduler
 
 _RLOCK = type(threading.RLock())
 _LOCK = _thread.LockType
+# From CPython 3.13 on, threads are joined by a handle of their own rather than by a lock.
+_HANDLE: Any = getattr(_thread, "_ThreadHandle", None)
 
 
 def install(scheduler: Scheduler, recorder: Recorder) -> Undo:
@@ -28,6 +30,8 @@ def install(scheduler: Scheduler, recorder: Recorder) -> Undo:
         undos.append(replace_in_type(owner, "acquire", acquire))
         undos.append(replace_in_type(owner, "__enter__", lambda self, _acquire=acquire: _acquire(self)))
     undos.append(replace_in_type(_LOCK, "acquire_lock", _LOCK.acquire))
+    if _HANDLE is not None:
+        undos.append(replace_in_type(_HANDLE, "join", _join(_HANDLE.join, scheduler)))
 
     def undo() -> None:
         for each in reversed(undos):
@@ -45,6 +49,18 @@ def _acquire(
         return original(self, blocking, timeout)  # returns at once, or raises what it always raises
 
     return acquire
+
+
+def _join(original: Callable[..., None], scheduler: Scheduler) -> Callable[..., None]:
+    def join(self: Any, timeout: float | None = None) -> None:
+        if not self.is_done() and (timeout is None or timeout > 0) and not scheduler.serving:
+            began = scheduler.clock.now
+            deadline = None if timeout is None or timeout < 0 else began + round(timeout * 1e9)
+            if not scheduler.wait(self.is_done, deadline):
+                return
+        original(self, timeout)
+
+    return join
 
 
 def _wait(

@@ -51,7 +51,7 @@ def _standard(recorder: Recorder) -> Undo:
     original = logging.Logger.callHandlers
 
     def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
-        if self.hasHandlers() or record.levelno >= logging.WARNING:
+        if _is_written(self, record):
             recorder.add(
                 Logged,
                 logger=record.name,
@@ -68,6 +68,27 @@ def _standard(recorder: Recorder) -> Undo:
         logging.Logger.callHandlers = original  # type: ignore[method-assign]
 
     return undo
+
+
+def _is_written(logger: logging.Logger, record: logging.LogRecord) -> bool:
+    """Whether a handler of the program's would write the record.
+
+    Where none is set up, as is usual in tests, it counts as written, unless it is kept from the root logger.
+    """
+    handlers: list[logging.Handler] = []
+    node = logger
+    while node.propagate and node.parent is not None:
+        handlers += node.handlers
+        node = node.parent
+    writing = [each for each in (*handlers, *node.handlers) if not _is_mute(each)]
+    if not writing:
+        return node.parent is None
+    return any(record.levelno >= handler.level for handler in writing)
+
+
+def _is_mute(handler: logging.Handler) -> bool:
+    """Whether a handler says nothing of production: it writes nothing, or it is pytest's own."""
+    return isinstance(handler, logging.NullHandler) or type(handler).__module__.startswith("_pytest")
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -11,13 +11,14 @@ import _socket
 import os
 import socket
 import struct
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_ralph.core.fault import Connect
 from pytest_ralph.core.location import Location
-from pytest_ralph.core.timeline import Connected, Event, FaultMet, Outside
+from pytest_ralph.core.timeline import Connected, Event, FaultMet, Outside, Requested, Wire
 from pytest_ralph.world import real
 from pytest_ralph.world.agenda import Agenda
 from pytest_ralph.world.recorder import Recorder
@@ -87,6 +88,8 @@ class ClientEnd:
         service: The other end.
         timeout: The timeout the client set, in seconds.
         location: The user's line that sent last.
+        site: All of the user's lines on the stack then.
+        thread: The thread that sent last.
     """
 
     fd: int
@@ -95,6 +98,8 @@ class ClientEnd:
     service: ServiceConnection
     timeout: float | None
     location: Location | None = None
+    site: tuple[tuple[str, int], ...] = ()
+    thread: int = 0
     owners: list[Any] = field(default_factory=list)
     tries: int = 0
 
@@ -209,13 +214,16 @@ class Network:
         """Note an attempt to leave the simulation, and make the error that refuses it."""
         scheme = "http" if port == 80 else "https"
         suffix = "" if port in (None, 80, 443) else f":{port}"
+        proxy = next((name for name, value in os.environ.items() if _is_proxy(name, value, host)), None)
         advice = f'ralph_upstream("{scheme}://{host}{suffix}")'
+        if proxy is not None:
+            advice = f'monkeypatch.delenv("{proxy}")'
         location = self._recorder.here()
         shown = host if port is None else f"{host}:{port}"
         self._recorder.add(Outside, target=shown, advice=advice, location=location)
         return UndeclaredHost(
             f"pytest-ralph: {location or 'the code under test'} tried to reach {shown}, which this test does "
-            f"not declare. Declare it with {advice} in a fixture the test uses."
+            f"not declare. Add {advice} to a fixture the test uses."
         )
 
     # -- connecting -----------------------------------------------------------------------------------
@@ -232,6 +240,7 @@ class Network:
             attempt=attempt,
             outcome=outcome.value,
             location=location,
+            thread=threading.get_ident(),
         )
         if fault is not None:
             self._recorder.add(FaultMet, upstream=endpoint.upstream.url, fault=repr(fault))
@@ -324,6 +333,10 @@ class _Host:
         end = self._network._current
         if end is not None and end.location is not None:
             fields.setdefault("location", end.location)
+        if end is not None and issubclass(kind, Wire):
+            fields.setdefault("thread", end.thread)
+        if end is not None and kind is Requested:
+            fields.setdefault("site", end.site)
         self._network._recorder.add(kind, **fields)
 
     def next_attempt(self) -> int:
@@ -370,7 +383,8 @@ def _arrived(end: ClientEnd) -> bool:
     if client is None:
         return end.service.closed or _eof_arrived(end)
     if end.service.closed:
-        return client[0] != _ESTABLISHED
+        # With unread bytes before it, the end of the stream may have to wait for the client to read.
+        return client[0] != _ESTABLISHED or bool(real.ready(end.fd, _POLLIN))
     service = _tcp_info(end.service.fileno())
     return service is None or (client[1] == service[2] and service[1] == client[2])
 
@@ -402,6 +416,10 @@ def _name(host: object) -> str | None:
     if isinstance(host, (bytes, bytearray)):
         host = bytes(host).decode("ascii", "replace")
     return host.rstrip(".").lower() if isinstance(host, str) else None
+
+
+def _is_proxy(name: str, value: str, host: str) -> bool:
+    return name.lower().endswith("_proxy") and host in value.lower()
 
 
 def _is_numeric(name: str) -> bool:

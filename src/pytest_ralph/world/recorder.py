@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from pytest_ralph.core.location import Location, Locator
-from pytest_ralph.core.timeline import CutShort, Event, Timeline
+from pytest_ralph.core.timeline import Abandoned, Answered, CutShort, Event, Stuck, Timeline
 from pytest_ralph.world.breakout import Breakout
 from pytest_ralph.world.clock import Clock
 
@@ -27,7 +27,8 @@ class Recorder:
     Args:
         clock: Where times come from.
         locator: Where lines come from.
-        max_attempts: How many attempts a call may make before it is taken to go on for ever.
+        max_attempts: How many attempts a call may make without a success before it is taken to go on for
+            ever.
     """
 
     def __init__(self, clock: Clock, locator: Locator, *, max_attempts: int = 50) -> None:
@@ -38,6 +39,7 @@ class Recorder:
         self._max_attempts = max_attempts
         self._limit: str | None = None
         self._before = (0, 0, clock.now)
+        self._torn = False
         self._breakout = Breakout(locator.is_user, _calls_the_body)
         self.attempt = 0
 
@@ -56,6 +58,7 @@ class Recorder:
     def call_begins(self) -> None:
         """The test body is about to be called: it gets all of what a call may use."""
         self._limit = None
+        self._torn = False
         self._before = (self.attempt, len(self._events), self._clock.now)
 
     def call_is_over(self) -> None:
@@ -68,12 +71,21 @@ class Recorder:
 
     def add(self, kind: type[Event], *, at: int | None = None, **fields: Any) -> None:
         """Append an event, now or at the moment given."""
+        if kind is Abandoned and self._torn:
+            return  # the client would have waited on: it was the world that ended the call
+        self._torn = self._torn or kind in (Stuck, CutShort)
+        if kind is Answered and fields["status"] < 400:
+            self._before = (self.attempt, *self._before[1:])
         moment = self._clock.now if at is None else at
         self._events.append(kind(at=self.seconds(moment), **fields))
 
     def here(self) -> Location | None:
         """The user's line that led here."""
         return self._locator.here()
+
+    def site(self) -> tuple[tuple[str, int], ...]:
+        """Every line of the user's that led here."""
+        return self._locator.site()
 
     def next_attempt(self) -> int:
         """Number a new attempt."""
@@ -96,7 +108,7 @@ class Recorder:
     def _exceeded(self) -> str | None:
         attempts, events, began = self._before
         if self.attempt - attempts > self._max_attempts:
-            return f"more than {self._max_attempts} attempts"
+            return f"more than {self._max_attempts} attempts without success"
         if len(self._events) - events > MAX_EVENTS:
             return f"more than {MAX_EVENTS} waits and messages"
         if self._clock.now - began > MAX_SECONDS * 1e9:

@@ -10,7 +10,8 @@ The simulated services are run from inside these waits, so on one thread all is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from pytest_ralph.world import real
@@ -36,10 +37,11 @@ class Waiter:
     deadline: int | None
     thread: int
     may_get_stuck: bool
+    over: bool = False
 
     def is_due(self, now: int) -> bool:
-        """Whether the wait is over and its thread only has not noticed yet."""
-        return (self.deadline is not None and self.deadline <= now) or bool(self.ready())
+        """Whether the wait is over, even if its thread has not noticed yet."""
+        return self.over or (self.deadline is not None and self.deadline <= now) or bool(self.ready())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +76,7 @@ class Scheduler:
         self._agenda = agenda
         self._services = services
         self._mutex = real.Mutex()
+        self._arriving: set[int] = set()
         self._waiters: list[Waiter] = []
         self._threads = Threads() if clock.virtual else None
         self._inside: int | None = None
@@ -82,12 +85,22 @@ class Scheduler:
 
     def settle(self) -> None:
         """Let the services deal with all that has been sent so far, without moving time."""
-        with self._mutex:
+        with self.alone():
             self._settle()
 
-    def alone(self) -> real.Mutex:
-        """A context in which nothing else happens in the simulated world."""
-        return self._mutex
+    @contextmanager
+    def alone(self) -> Generator[None]:
+        """A context in which nothing else happens in the simulated world.
+
+        A thread that is blocked at this door looks asleep to the kernel, but it is about to do something.
+        """
+        me = real.thread_id()
+        self._arriving.add(me)
+        began = real.monotonic_ns()
+        with self._mutex:
+            self._note_sleep(began)
+            self._arriving.discard(me)
+            yield
 
     @property
     def serving(self) -> bool:
@@ -109,20 +122,21 @@ class Scheduler:
             NeverEnds: Nothing can ever end this wait.
         """
         me = Waiter(ready=ready, deadline=deadline, thread=real.thread_id(), may_get_stuck=may_get_stuck)
-        with self._mutex:
+        with self.alone():
             self._waiters.append(me)
         patience = 0.00005
         try:
             while True:
-                with self._mutex:
+                with self.alone():
                     over = self._look(me)
+                    me.over = over is not None
                 if over is not None:
                     return over
                 # Another thread has something to do. A short real sleep is what hands it the GIL.
                 self._really_sleep(patience)
                 patience = min(patience * 2, 0.002)
         finally:
-            with self._mutex:
+            with self.alone():
                 self._waiters.remove(me)
 
     @property
@@ -137,8 +151,16 @@ class Scheduler:
     def _really_sleep(self, seconds: float) -> None:
         began = real.monotonic_ns()
         real.sleep(seconds)
+        self._note_sleep(began)
+
+    def _note_sleep(self, began: int) -> None:
         me = real.thread_id()
         self._slept[me] = self._slept.get(me, 0) + real.monotonic_ns() - began
+
+    @property
+    def threads(self) -> int:
+        """How many threads have waited here so far."""
+        return len(self._slept)
 
     def _look(self, me: Waiter) -> bool | None:
         """Whether my wait is over: True for ready, False for late, None while it goes on."""
@@ -154,7 +176,8 @@ class Scheduler:
             self._settle()
             if me.ready():
                 return True
-            if any(waiter.is_due(self.clock.now) for waiter in self._waiters if waiter is not me):
+            others = [waiter for waiter in self._waiters if waiter is not me]
+            if self._arriving - self._known() or any(each.is_due(self.clock.now) for each in others):
                 return None
             self._move(me)
 
@@ -177,7 +200,9 @@ class Scheduler:
     def _all_wait(self) -> bool:
         if self._threads is None:
             return True
-        return self._threads.all_asleep(self._known(), self._really_sleep)
+        known = self._known()
+        asleep = self._threads.all_asleep(known, self._really_sleep)
+        return asleep and not (self._arriving - known)
 
     def _known(self) -> frozenset[int]:
         return frozenset(waiter.thread for waiter in self._waiters)

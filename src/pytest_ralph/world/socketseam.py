@@ -10,6 +10,7 @@ import _socket
 import errno
 import socket
 import ssl
+import threading
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -123,6 +124,8 @@ class Client:
             return False
         if self._scheduler.serving:
             raise RuntimeError("pytest-ralph: the callback of a declared answer must not use the network")
+        if _RAW.gettimeout(sock) == 0:
+            raise UnsupportedError(_ASYNCHRONOUS.format(endpoint.upstream.url))
         with _closing(sock):
             self._recorder.check()
         self._scheduler.settle()
@@ -149,8 +152,6 @@ class Client:
 
     def _wait_unanswered(self, sock: Any, endpoint: Endpoint, attempt: int) -> None:
         timeout = _RAW.gettimeout(sock)
-        if timeout == 0:
-            raise BlockingIOError(errno.EINPROGRESS, "Operation now in progress")
         began = self._scheduler.clock.now
         patience = _SYN_SECONDS if timeout is None else timeout
         self._scheduler.wait(_never, began + round(patience * 1e9), may_get_stuck=False)
@@ -214,6 +215,8 @@ class Client:
     def sends(self, end: ClientEnd) -> None:
         """Remember which line of the user's sends."""
         end.location = self._recorder.here() or end.location
+        end.site = self._recorder.site()
+        end.thread = threading.get_ident()
 
     def trust(self, context: ssl.SSLContext, server_hostname: object) -> None:
         """Let a client's context accept our certificate when it is for a declared host."""
@@ -221,6 +224,14 @@ class Client:
             self._authority().trusted_by(context)
 
 
+class UnsupportedError(RuntimeError):
+    """The code under test uses something that cannot be simulated."""
+
+
+_ASYNCHRONOUS = (
+    "pytest-ralph: the connection to {} is made on a non-blocking socket, as asyncio does. Asynchronous "
+    "clients are not supported; gate the blocking client, or run this test without --ralph and its fixtures"
+)
 _TIMEOUT_MESSAGES = {
     "handshake": "The handshake operation timed out",
     "read": "The read operation timed out",

@@ -1,0 +1,26 @@
+"""Leaves out of shown text what differs from run to run: addresses of objects, random ids, times of day."""
+
+from __future__ import annotations
+
+import re
+
+_MASKS = (
+    (re.compile(r"\b0x[0-9a-fA-F]{6,}\b"), "0x..."),
+    (re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE), "<uuid>"),
+    (re.compile(r"\b[0-9a-f]{32,}\b", re.IGNORECASE), "<hex>"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?"), "<time>"),
+    # Seconds, milliseconds or nanoseconds since 1970, in this century.
+    (re.compile(r"\b[1-4]\d{9}(?:\d{3}|\d{6}|\d{9})?(?:\.\d+)?\b"), "<time>"),
+)
+
+
+def masked(text: str) -> str:
+    """Text with changing parts replaced.
+
+    Example:
+        >>> masked("<Future at 0x7f88aa001200> for 3b241101-e2bb-4255-8caf-4136c566a962")
+        '<Future at 0x...> for <uuid>'
+    """
+    for pattern, replacement in _MASKS:
+        text = pattern.sub(replacement, text)
+    return text
