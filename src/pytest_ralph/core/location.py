@@ -7,6 +7,7 @@ test that calls it.
 
 from __future__ import annotations
 
+import functools
 import os
 import site
 import sys
@@ -118,6 +119,7 @@ def _installed(filename: str) -> bool:
     return "site-packages" in parts or "dist-packages" in parts
 
 
+@functools.lru_cache(maxsize=1)
 def _foreign_prefixes() -> tuple[str, ...]:
     paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     paths.update(site.getsitepackages() if hasattr(site, "getsitepackages") else ())

@@ -6,16 +6,14 @@ import unittest
 
 import pytest
 
-from pytest_ralph.engine.gates import SCENARIO, Gate, definition_id, gates_of, scenario_of, scenarios
-from pytest_ralph.engine.session import Run, module_name, plan, run_of
+from pytest_ralph.engine.gates import SCENARIO, count_gates, scenario_of
+from pytest_ralph.engine.session import Run, plan, run_of
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
     """Make one item per scenario of a gated test."""
     run = run_of(metafunc.config)
-    gates = run.gates(metafunc.definition, module_name(metafunc))
-    run.seen[metafunc.definition.nodeid] = len(gates)
-    played = scenarios(gates)
+    played = run.define(metafunc.definition).scenarios
     if not played:
         return
     metafunc.fixturenames.append(SCENARIO)
@@ -35,17 +33,13 @@ def select(config: pytest.Config, items: list[pytest.Item]) -> None:
     judged = [item for item in items if scenario_of(item) is not None]
     wanted = run.selection.features
     if wanted and not judged:
-        features = sorted({gate.feature for item in items for gate in _all_gates(config, item)})
+        features = sorted({feature for item in items for feature in run.test(item).features})
         known = f"; there are {', '.join(features)}" if features else ""
         raise pytest.UsageError(f"--ralph-feature: no gate of feature {', '.join(wanted)}{known}")
     others = [item for item in items if scenario_of(item) is None]
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = judged
-
-
-def _all_gates(config: pytest.Config, item: pytest.Item) -> tuple[Gate, ...]:
-    return gates_of(item, run_of(config).registry, module_name(item))
 
 
 def _refuse_unplayable(items: list[pytest.Item]) -> None:
@@ -77,9 +71,10 @@ def check_seen(run: Run, item: pytest.Item) -> None:
     Raises:
         ValueError: A gate was added to the item itself.
     """
-    gates = run.gates(item, module_name(item))
-    if len(gates) != run.seen.get(definition_id(item), 0):
-        names = ", ".join(sorted({gate.skill.marker for gate in gates}))
+    if count_gates(item, run.registry) != run.test(item).markers:
+        names = ", ".join(
+            sorted({mark.kwargs.get("skill", "") for mark in item.iter_markers("ralph")} - {""})
+        )
         raise ValueError(
             f"{item.nodeid}: a gate ({names}) was added by pytest.param(marks=...), add_marker or a hook, "
             "where no scenarios can be made of it; write it as a decorator of the function, class or module"

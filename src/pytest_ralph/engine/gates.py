@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,10 +42,22 @@ class Gate:
     skill: Skill
     spec: Spec
 
-    @property
+    @functools.cached_property
     def criteria(self) -> tuple[Criterion, ...]:
         """What is judged, with the criterion every faulty scenario carries."""
         return (*self.skill.applicable(self.spec), _exercised(self))
+
+    @functools.cached_property
+    def _asked(self) -> dict[str, tuple[Criterion, ...]]:
+        asked: dict[str, list[Criterion]] = {}
+        for criterion in self.criteria:
+            for scenario in scenarios_of(criterion, self.spec):
+                asked.setdefault(scenario.id, []).append(criterion)
+        return {scenario: tuple(criteria) for scenario, criteria in asked.items()}
+
+    def judges(self, scenario: Scenario) -> tuple[Criterion, ...]:
+        """The criteria that a scenario is played for."""
+        return self._asked.get(scenario.id, ())
 
     def plan(self) -> dict[str, Any]:
         """The gate as plain data, for the report."""
@@ -109,6 +122,11 @@ class Selection:
         return (not self.skills or gate.skill.id in self.skills) and (
             not self.features or gate.feature in self.features
         )
+
+
+def count_gates(node: pytest.Item | Any, registry: Registry) -> int:
+    """How many gates the markers of a test ask for."""
+    return sum(mark.kwargs.get("skill", "") in registry for mark in node.iter_markers("ralph"))
 
 
 def gates_of(node: pytest.Item | Any, registry: Registry, module: str) -> tuple[Gate, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,40 @@ import pytest
 
 from pytest_ralph.core.location import Locator
 from pytest_ralph.core.registry import Registry, builtin
-from pytest_ralph.engine.gates import Gate, Selection, base_id, gates_of, scenario_of, scenarios
+from pytest_ralph.core.scenario import Scenario
+from pytest_ralph.engine.gates import (
+    Gate,
+    Selection,
+    base_id,
+    count_gates,
+    definition_id,
+    gates_of,
+    scenario_of,
+    scenarios,
+)
 from pytest_ralph.world.world import Seams, World, unavailable
 
 FIXTURES = frozenset({"ralph_upstream", "ralph_clock", "ralph_timeline"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Test:
+    """A test function and its gates.
+
+    Attributes:
+        gates: The gates to judge.
+        features: The features of all its gates, selected or not.
+        markers: How many gates its markers ask for, selected or not.
+    """
+
+    gates: tuple[Gate, ...] = ()
+    features: tuple[str, ...] = ()
+    markers: int = 0
+
+    @functools.cached_property
+    def scenarios(self) -> tuple[Scenario, ...]:
+        """What is played for the gates."""
+        return scenarios(self.gates)
 
 
 @dataclass(kw_only=True)
@@ -27,7 +58,6 @@ class Run:
         seed: Seed of random numbers.
         seams: What worlds share.
         plan: All gates and items, as plain data for the report.
-        seen: How many gates each test function had when its scenarios were made.
     """
 
     judging: bool
@@ -36,12 +66,22 @@ class Run:
     seed: int
     seams: Seams
     plan: dict[str, Any] = field(default_factory=dict)
-    seen: dict[str, int] = field(default_factory=dict)
+    _tests: dict[str, Test] = field(default_factory=dict)
 
-    def gates(self, item: Any, module: str) -> tuple[Gate, ...]:
-        """The selected gates of a test or its definition."""
-        found = gates_of(item, self.registry, module)
-        return tuple(gate for gate in found if self.selection.takes(gate))
+    def define(self, definition: Any) -> Test:
+        """Read the gates of a test function, before items are made of it."""
+        found = gates_of(definition, self.registry, module_name(definition))
+        test = Test(
+            gates=tuple(gate for gate in found if self.selection.takes(gate)),
+            features=tuple(gate.feature for gate in found),
+            markers=count_gates(definition, self.registry),
+        )
+        self._tests[definition.nodeid] = test
+        return test
+
+    def test(self, item: pytest.Item) -> Test:
+        """The gates of the function that an item is made from."""
+        return self._tests.get(definition_id(item), Test())
 
 
 @dataclass(kw_only=True)
@@ -83,12 +123,15 @@ def start(config: pytest.Config) -> Run:
             f"pytest-ralph has no virtual clock here: {reason}. "
             "Run with --ralph-realtime to wait in real time."
         )
+    judging = bool(config.getoption("ralph"))
+    seams = Seams(realtime=realtime, only_worlds=judging)
+    config.add_cleanup(seams.bundles.catch_up_all)
     return Run(
-        judging=bool(config.getoption("ralph")),
+        judging=judging,
         registry=registry,
         selection=Selection(skills=skills, features=tuple(config.getoption("ralph_feature"))),
         seed=int(config.getoption("ralph_seed")),
-        seams=Seams(realtime=realtime),
+        seams=seams,
     )
 
 
@@ -112,7 +155,7 @@ def open_case(item: pytest.Item) -> Case | None:
         return None
     run = run_of(item.config)
     locator = Locator(item.config.rootpath, [Path(item.path)])
-    gates = run.gates(item, module_name(item)) if scenario is not None else ()
+    gates = run.test(item).gates if scenario is not None else ()
     return Case(gates=gates, locator=locator, world=World(run.seams, locator))
 
 
@@ -128,10 +171,10 @@ def plan(items: list[pytest.Item], run: Run) -> dict[str, Any]:
             continue
         test = base_id(item)
         if test not in tests:
-            gates = run.gates(item, module_name(item))
+            found = run.test(item)
             tests[test] = {
-                "gates": [gate.plan() for gate in gates],
-                "scenarios": [each.id for each in scenarios(gates)],
+                "gates": [gate.plan() for gate in found.gates],
+                "scenarios": [each.id for each in found.scenarios],
                 "items": {},
             }
         tests[test]["items"][scenario.id] = item.nodeid

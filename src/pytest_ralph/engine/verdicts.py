@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_ralph.core.scenario import Scenario
-from pytest_ralph.core.skill import Criterion, Play, Status, Verdict, scenarios_of, untested
+from pytest_ralph.core.skill import Criterion, Play, Status, Verdict, untested
 from pytest_ralph.core.timeline import Escaped, FaultMet, Outside, Unmatched
 from pytest_ralph.engine.gates import Gate
 
@@ -28,9 +28,7 @@ def judge(
     """
     found = []
     for number, gate in enumerate(gates):
-        for criterion in gate.criteria:
-            if scenario not in scenarios_of(criterion, gate.spec):
-                continue
+        for criterion in gate.judges(scenario):
             judged = [(play, _verdict(gate, criterion, play)) for play in plays]
             given = [(play, verdict) for play, verdict in judged if verdict is not None]
             if criterion.id == "exercised" and any(each.status is Status.PASS for _, each in given):

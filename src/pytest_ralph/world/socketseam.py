@@ -23,7 +23,7 @@ from pytest_ralph.world.network import ClientEnd, Endpoint, Network, UndeclaredH
 from pytest_ralph.world.recorder import EndedByWorld, Recorder
 from pytest_ralph.world.repoint import Repointed, Undo
 from pytest_ralph.world.scheduler import NeverEnds, Scheduler
-from pytest_ralph.world.tls import Authority
+from pytest_ralph.world.tls import Authority, Bundles
 
 T = TypeVar("T")
 
@@ -86,6 +86,7 @@ class Client:
         scheduler: Does the waiting.
         recorder: Where timeouts are written down.
         authority: Gives the certificate authority.
+        bundles: Certificate bundles that clients load.
     """
 
     def __init__(
@@ -94,8 +95,10 @@ class Client:
         scheduler: Scheduler,
         recorder: Recorder,
         authority: Callable[[], Authority],
+        bundles: Bundles,
     ) -> None:
         self.network = network
+        self.bundles = bundles
         self._scheduler = scheduler
         self._recorder = recorder
         self._authority = authority
@@ -222,6 +225,8 @@ class Client:
         """Let a client's context accept our certificate when it is for a declared host."""
         if self.network.trusts(server_hostname):
             self._authority().trusted_by(context)
+        else:
+            self.bundles.catch_up(context)
 
 
 class UnsupportedError(RuntimeError):
@@ -289,7 +294,28 @@ def _methods(client: Client) -> list[tuple[type, str, Any]]:
         (tls, "unwrap", _transferring(client, tls.unwrap, _POLLIN, "read")),
         (ssl.SSLContext, "wrap_socket", _trusting(client, ssl.SSLContext.wrap_socket)),
         (ssl.SSLContext, "wrap_bio", _trusting(client, ssl.SSLContext.wrap_bio)),
+        *((ssl.SSLContext, name, value) for name, value in _certificates(client.bundles).items()),
     ]
+
+
+def _certificates(bundles: Bundles) -> dict[str, Any]:
+    def load(self: ssl.SSLContext, cafile: Any = None, capath: Any = None, cadata: Any = None) -> None:
+        bundles.load(self, cafile, capath, cadata)
+
+    def caught_up(name: str) -> Any:
+        original = getattr(ssl.SSLContext, name)
+
+        def look(self: ssl.SSLContext, *args: Any, **kwargs: Any) -> Any:
+            bundles.catch_up(self)
+            return original(self, *args, **kwargs)
+
+        return look
+
+    return {
+        "load_verify_locations": load,
+        "get_ca_certs": caught_up("get_ca_certs"),
+        "cert_store_stats": caught_up("cert_store_stats"),
+    }
 
 
 def _transferring(client: Client, original: Callable[..., Any], want: int, phase: str) -> Any:

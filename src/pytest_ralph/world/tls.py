@@ -7,13 +7,63 @@ connection whose server name is a declared host, and for no other host.
 from __future__ import annotations
 
 import contextlib
+import os
 import ssl
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import trustme
 
 _MAX_RECORD = 65_536
+_REAL_LOAD = ssl.SSLContext.load_verify_locations
+
+
+class Bundles:
+    """Certificate bundles that clients load: read once, and again only where they can matter.
+
+    Many clients load a bundle of all public authorities, 10 to 20 ms of parsing, for each new connection. For
+    a connection to a declared host it is never looked at. A bundle that has been loaded before, and so is
+    known to be good, is put off until the context is used for anything else.
+    """
+
+    def __init__(self) -> None:
+        self._known: set[tuple[object, ...]] = set()
+        self._waiting: weakref.WeakKeyDictionary[ssl.SSLContext, list[str]] = weakref.WeakKeyDictionary()
+
+    def load(
+        self,
+        context: ssl.SSLContext,
+        cafile: Any = None,
+        capath: Any = None,
+        cadata: Any = None,
+    ) -> None:
+        """What ``SSLContext.load_verify_locations`` does in the world."""
+        mark = None if capath or cadata or not isinstance(cafile, str) else _mark(cafile)
+        if mark is None or mark not in self._known:
+            _REAL_LOAD(context, cafile, capath, cadata)
+            self._known.add(mark or ())
+        else:
+            self._waiting.setdefault(context, []).append(cafile)
+
+    def catch_up(self, context: ssl.SSLContext) -> None:
+        """Load what was put off."""
+        for cafile in self._waiting.pop(context, ()):
+            _REAL_LOAD(context, cafile)
+
+    def catch_up_all(self) -> None:
+        """Load what was put off, in every context that is still in use."""
+        for context in list(self._waiting):
+            self.catch_up(context)
+
+
+def _mark(cafile: str) -> tuple[object, ...] | None:
+    """What tells whether a file is the same as before; None if it cannot be looked at."""
+    try:
+        found = os.stat(cafile)
+    except OSError:
+        return None
+    return cafile, found.st_mtime_ns, found.st_size, found.st_ino
 
 
 class Authority:
@@ -38,7 +88,7 @@ class Authority:
     def trusted_by(self, context: ssl.SSLContext) -> None:
         """Make a client's context trust this authority as well."""
         if context not in self._trusting:
-            context.load_verify_locations(cadata=self._pem)
+            _REAL_LOAD(context, cadata=self._pem)
             self._trusting.add(context)
 
 

@@ -18,7 +18,7 @@ from pytest_ralph.world.repoint import Undo
 from pytest_ralph.world.scheduler import Scheduler, Services
 from pytest_ralph.world.socketseam import Client, SocketSeam
 from pytest_ralph.world.timeseam import TimeSeam
-from pytest_ralph.world.tls import Authority
+from pytest_ralph.world.tls import Authority, Bundles
 from pytest_ralph.world.upstream import Upstream, origin
 
 FAR_AHEAD = 3_600.0
@@ -36,10 +36,13 @@ class Seams:
 
     Attributes:
         realtime: No virtual clock: waits pass in real time.
+        only_worlds: No other code runs between the worlds: what is put off may wait for the end of the run.
     """
 
     realtime: bool = False
+    only_worlds: bool = False
     names: Names = field(default_factory=Names)
+    bundles: Bundles = field(default_factory=Bundles)
     latest: int = 0
     _time: TimeSeam | None = None
     _sockets: SocketSeam | None = None
@@ -97,7 +100,7 @@ class World:
             self._agenda,
             Services(pump=self.network.pump, settled=self.network.settled),
         )
-        self._client = Client(self.network, self.scheduler, self.recorder, seams.authority)
+        self._client = Client(self.network, self.scheduler, self.recorder, seams.authority, seams.bundles)
         self._undo: list[Undo] = []
         self._blocked = 0
 
@@ -132,6 +135,8 @@ class World:
     def close(self) -> None:
         """Take the seams away and end every simulated connection."""
         self.leave()
+        if not self._seams.only_worlds:
+            self._seams.bundles.catch_up_all()
         with self.scheduler.alone():
             self._agenda.clear()
             self.network.close()
