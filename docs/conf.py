@@ -14,6 +14,7 @@ myst_heading_anchors = 3
 # Signatures stay readable without their types, which the descriptions give in words.
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
+add_module_names = False
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
