@@ -81,7 +81,7 @@ def _cell(skill: Mapping[str, Any]) -> str:
 
 
 def _details(skill: Mapping[str, Any], width: int) -> Iterator[Line]:
-    yield f"{skill['feature']} / {skill['id']}: {skill['title']}", _BOLD
+    yield from _wrap(f"{skill['feature']} / {skill['id']}: {skill['title']}", width, "  ", _BOLD)
     for test in skill["tests"]:
         yield f"  {test}", _PLAIN
     if "problem" in skill:
