@@ -85,7 +85,8 @@ def _details(skill: Mapping[str, Any], width: int) -> Iterator[Line]:
     for test in skill["tests"]:
         yield f"  {test}", _PLAIN
     if "problem" in skill:
-        yield "  ERROR the call fails when everything is healthy; nothing else is judged", _RED
+        told = "  ERROR the call fails when everything is healthy; nothing else is judged"
+        yield from _wrap(told, width, "        ", _RED)
         yield from _evidence(skill["problem"]["evidence"], width)
         return
     order = sorted(skill["criteria"], key=lambda each: each["status"] in ("pass", "waived", "not_run"))
