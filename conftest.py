@@ -1,1 +1,1 @@
-pytest_plugins = ["pytester", "tests.harness"]
+pytest_plugins = ["pytester", "tests.harness", "tests.worlds"]

@@ -32,7 +32,11 @@ from tests.harness import Project
 
 PAGES = pages()
 SKILLS = tuple(builtin())
-MODULES = sorted(info.name for info in pkgutil.walk_packages(ralph.__path__, "pytest_ralph."))
+# Imported now: inner runs forget what they import, and two copies of one module do not know each other's keys.
+MODULES = {
+    info.name: importlib.import_module(info.name)
+    for info in pkgutil.walk_packages(ralph.__path__, "pytest_ralph.")
+}
 _OPTION = re.compile(r"--ralph[\w-]*")
 _RESULT = re.compile(r"gate|passed|failed|Error|no tests ran")
 
@@ -156,9 +160,9 @@ def test_interactive_examples(block: Block):
     assert result.failed == 0
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", sorted(MODULES))
 def test_examples_in_docstrings(module: str):
-    result = doctest.testmod(importlib.import_module(module), optionflags=doctest.ELLIPSIS)
+    result = doctest.testmod(MODULES[module], optionflags=doctest.ELLIPSIS)
 
     assert result.failed == 0
 

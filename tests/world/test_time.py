@@ -263,7 +263,7 @@ def test_other_loopback_traffic_is_left_alone(live: Live):
 
 
 def test_time_never_goes_back_from_world_to_world():
-    from tests.world.conftest import SEAMS
+    from tests.worlds import SEAMS
 
     first = SEAMS.clock()
     SEAMS.latest = first.now + 10**15
