@@ -32,7 +32,7 @@ from tests.harness import Project
 
 PAGES = pages()
 SKILLS = tuple(builtin())
-# Imported now: inner runs forget what they import, and two copies of one module do not know each other's keys.
+# Imported now: inner runs forget what they import, and copies of a module do not know the other's keys.
 MODULES = {
     info.name: importlib.import_module(info.name)
     for info in pkgutil.walk_packages(ralph.__path__, "pytest_ralph.")
