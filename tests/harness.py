@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 # Inner runs forget what they import; what is imported here stays, and each of them is faster by that.
+import httpcore  # noqa: F401
 import httpx  # noqa: F401
 import pytest
 import requests  # noqa: F401
 import responses  # noqa: F401
 import tenacity  # noqa: F401
 import trustme  # noqa: F401
+
+import pytest_ralph as ralph
 
 HEADER = """
 import pytest
@@ -26,6 +31,10 @@ def api(ralph_upstream):
     api.post("/v1/charges", json={"id": "ch_1", "status": "succeeded"})
     return api
 """
+
+
+for _module in pkgutil.walk_packages(ralph.__path__, "pytest_ralph."):
+    importlib.import_module(_module.name)
 
 
 @dataclass(frozen=True, kw_only=True)

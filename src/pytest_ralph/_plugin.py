@@ -115,7 +115,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 
 
 def _concerns(item: pytest.Item) -> bool:
-    return any(name.startswith(("ralph_", "_ralph_")) for name in getattr(item, "fixturenames", ()))
+    callspec = getattr(item, "callspec", None)
+    if callspec is not None and "_ralph_scenario" in callspec.params:
+        return True
+    return any(name.startswith("ralph_") for name in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture

@@ -37,7 +37,8 @@ def test_an_undeclared_host_is_refused_with_the_line_to_add(project: Project):
     outcome = project.run("--ralph")
 
     assert outcome.code == 1
-    assert "client.py:5 in charge tried to reach rates.example" in outcome.output
+    assert "refused: rates.example is not declared" in outcome.output
+    assert "client.py:5 in charge" in outcome.output
     assert 'ralph_upstream("https://rates.example")' in outcome.output
     assert outcome.whole["gate"] == "fail"
     assert outcome.skill("timeout")["status"] == "error"
@@ -349,7 +350,7 @@ def test_wrong_answers_and_faults_point_at_the_users_line(project: Project):
         ("api.get('http://other.example/x')", "expected a path such as"),
         ("api.inject('503')", "inject needs a fault such as ralph.faults.Status(503), got '503'"),
         ("api.inject(ralph.faults.Hang(), times=0)", "times must be a whole number from 1, or None, got 0"),
-        ("ralph.faults.Status(99)", "Status needs a status code from 100 to 599, got 99"),
+        ("ralph.faults.Status(99)", "Status needs a status code from 200 to 599, got 99"),
         ("ralph.faults.Truncate(1)", "Truncate needs keep from 0 up to, but not including, 1, got 1"),
         ("ralph.faults.Dribble(0)", "interval must be more than 0 s, got 0"),
         ("api.use_registry(dict)", "choose the registry before declaring answers"),
@@ -359,3 +360,83 @@ def test_wrong_answers_and_faults_point_at_the_users_line(project: Project):
         assert outcome.code == 1, line
         assert message in outcome.output
         assert f">       {line}" in outcome.output or f"    {line}" in outcome.output
+
+
+def test_a_gate_on_a_test_that_uses_no_fixture_is_judged_and_red(project: Project):
+    project.write(
+        test_it="""
+        @ralph.timeout(10)
+        def test_nothing():
+            pass
+        """
+    )
+
+    outcome = project.run("--ralph")
+
+    assert outcome.code == 1
+    assert outcome.statuses()["timeout.exercised"] == "not_exercised"
+    assert outcome.whole["next_action"]["criterion"] == "timeout.exercised"
+
+
+def test_an_item_that_passes_without_being_judged_is_an_error(project: Project):
+    gate(
+        project,
+        CALL,
+        conftest="""
+        import pytest
+
+        @pytest.hookimpl(tryfirst=True, wrapper=True)
+        def pytest_runtest_makereport(item, call):
+            report = yield
+            report.ralph = {}
+            return report
+        """,
+    )
+
+    outcome = project.run("--ralph")
+
+    assert outcome.code == 1
+    assert set(outcome.statuses().values()) == {"error"}
+
+
+def test_a_request_in_the_test_itself_is_located_there(project: Project):
+    project.write(
+        test_it="""
+        import requests
+
+        @ralph.timeout(10)
+        def test_charge(api):
+            requests.post("http://api.pay.example/v1/charges", json={}, timeout=30)
+        """
+    )
+
+    location = project.run_apart("--ralph").criterion("timeout.gives-up")["evidence"]["location"]
+
+    assert (location["file"], location["function"]) == ("test_it.py", "test_charge")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--ralph",)])
+def test_a_missing_answer_is_explained_even_if_the_code_raises(project: Project, arguments: tuple[str, ...]):
+    gate(project, "requests.get('http://api.pay.example/v2/x', timeout=1).raise_for_status()")
+
+    output = project.run(*arguments).output
+
+    assert (
+        "GET /v2/x -> no answer declared (client.py:5 in charge)" in output
+        or "Where    client.py:5" in output
+    )
+    assert "get('/v2/x', json={...})" in output
+
+
+def test_contradicting_declarations_are_refused(project: Project):
+    for line, message in (
+        (
+            "ralph_upstream('https://a.example:80')",
+            "port 80 of a.example is declared already, as http://a.example",
+        ),
+        ("ralph_upstream('http://a.example', faulted=False)", "is declared already, with faulted=True"),
+    ):
+        project.write(
+            test_it=f"def test_it(ralph_upstream):\n    ralph_upstream('http://a.example')\n    {line}\n"
+        )
+        assert message in project.run().output

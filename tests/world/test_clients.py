@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import time
 import urllib.error
 import urllib.request
@@ -339,3 +340,34 @@ def test_redirects_to_a_declared_host(world: World, live: Live):
     world.upstream("https://other.example").get("/there", body="arrived")
 
     assert live(lambda: requests.get(HTTP, timeout=1).text) == "arrived"
+
+
+def test_forms_headers_and_patterns_are_matched(world: World, live: Live):
+    from responses import matchers
+
+    api = world.upstream(HTTP)
+    api.post("/form", match=[matchers.urlencoded_params_matcher({"a": "1"})], body="form")
+    api.get("/head", match=[matchers.header_matcher({"X-A": "1"})], body="head")
+    api.get(re.compile(r"^/items/\w+$"), body="item")
+
+    def call() -> list[str]:
+        return [
+            requests.post(f"{HTTP}/form", data={"a": "1"}, timeout=1).text,
+            requests.get(f"{HTTP}/head", headers={"X-A": "1"}, timeout=1).text,
+            requests.get(f"{HTTP}/items/abc", timeout=1).text,
+        ]
+
+    assert live(call) == ["form", "head", "item"]
+
+
+def test_a_dribble_has_nothing_to_drip_without_a_body(world: World, live: Live):
+    api = world.upstream(HTTP)
+    api.head("/", body="ignored")
+    api.inject(faults.Dribble(5))
+
+    def call() -> float:
+        began = time.monotonic()
+        requests.head(HTTP, timeout=1).raise_for_status()
+        return time.monotonic() - began
+
+    assert live(call) < 0.01

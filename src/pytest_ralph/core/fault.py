@@ -67,6 +67,7 @@ class Request:
         url: The whole URL, with the host the client meant.
         headers: Header names in lower case, and values.
         body: The body, decoded from any transfer coding.
+        raw_headers: Header names as sent, and values.
     """
 
     method: str
@@ -74,6 +75,7 @@ class Request:
     url: str
     headers: Mapping[str, str]
     body: bytes
+    raw_headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -121,7 +121,7 @@ def _installed(filename: str) -> bool:
 
 @functools.lru_cache(maxsize=1)
 def _foreign_prefixes() -> tuple[str, ...]:
-    paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib", "scripts")}
     paths.update(site.getsitepackages() if hasattr(site, "getsitepackages") else ())
     paths.update({os.path.realpath(path) for path in paths if path})
     return (_PACKAGE, *sorted(path.rstrip(os.sep) + os.sep for path in paths if path))

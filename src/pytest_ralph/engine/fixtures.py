@@ -25,8 +25,8 @@ class Clock:
 
     @property
     def now(self) -> float:
-        """Virtual seconds since the test or the judged call began."""
-        return self._world.recorder.seconds(self._world.clock.now)
+        """Virtual seconds since the test or the judged call began, to the millisecond."""
+        return round(self._world.recorder.seconds(self._world.clock.now), 3)
 
     def advance(self, seconds: float | str) -> None:
         """Let virtual time pass, with everything that is due in it.

@@ -87,7 +87,7 @@ def _exercised(gate: Gate) -> Criterion:
         if play.timeline.of(FaultMet):
             return PASSED
         return untested(
-            f"{play.scenario.fault or 'no fault'} was never met: the call made no request that it could hit. "
+            f"{play.scenario.fault or 'a fault'} was never met: the call made no request that it could hit. "
             "If the code answers from a cache, name what clears it with @ralph.reset(function); if it sends "
             "from a thread, let the test wait for it",
             play.timeline,

@@ -126,10 +126,17 @@ def _healthy(case: Case, scenario: Scenario) -> Play:
 
 
 def _first_call(case: Case) -> Generator[None, Any, Any]:
+    __tracebackhide__ = True
+    refused = None
     try:
         return (yield)
     except (NeverEnds, EndedByWorld):
-        _never_came_back(case)
+        refused = _never_came_back
+    except Exception:
+        if not _strays(case):
+            raise
+        refused = _refuse_strays
+    return refused(case)
 
 
 def _never_came_back(case: Case) -> None:
@@ -149,11 +156,11 @@ def _baseline(
             yield
     except (Exception, NeverEnds, EndedByWorld) as error:
         problem = _broken(item, case, _told(error), case.locator.of(error.__traceback__))
-        if scenario.fault is None and isinstance(error, Exception):
+        if scenario.fault is None and isinstance(error, Exception) and not _strays(case):
             raise
-    strays = _strays(case)
-    if problem is None and strays:
-        problem = _broken(item, case, strays[0].text(), strays[0].location, strays[0].advice)
+    # What the code made of the refusal matters less than the refusal.
+    for stray in _strays(case)[:1]:
+        problem = _broken(item, case, stray.text(), stray.location, stray.advice)
     if problem:
         pytest.fail(f"not judged: the call fails against the healthy answer\n{problem}", pytrace=False)
 

@@ -200,6 +200,8 @@ def _result(report: pytest.TestReport, data: dict[str, Any]) -> Result | None:
         return Result(outcome="broken", **data["broken"])
     if "verdicts" in data:
         return Result(outcome="judged", verdicts=data["verdicts"], reached=data["reached"], met=data["met"])
+    if report.when == "call" and report.outcome == "passed":
+        return Result(outcome="error", reason="the test passed without being judged")
     if report.outcome == "skipped":
         return Result(outcome="skipped", reason=_reason(report))
     if report.outcome == "failed":

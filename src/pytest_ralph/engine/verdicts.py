@@ -118,7 +118,7 @@ def prompt(gate: Gate, criterion: Criterion, play: Play, verdict: Verdict) -> st
     if verdict.status is Status.NOT_EXERCISED:
         return (
             f"{gate.skill.id}.{criterion.id} was not put to the test in scenario {play.scenario.id}: "
-            f"{verdict.observed}."
+            f"{verdict.observed.rstrip('.')}."
         )
     where = (
         f"In {verdict.location.file}, line {verdict.location.line} ({verdict.location.function}): "
@@ -130,7 +130,7 @@ def prompt(gate: Gate, criterion: Criterion, play: Play, verdict: Verdict) -> st
     return (
         f"{where}{criterion.fix(gate.spec)}. "
         f"In scenario {play.scenario.id}{fault}, expected: {verdict.expected or criterion.text(gate.spec)}; "
-        f"observed: {verdict.observed}. "
+        f"observed: {verdict.observed.rstrip('.')}. "
         f"Leave as they are: {gate.skill.keep(gate.spec)}. Do not change the test or its markers."
     )
 

@@ -17,7 +17,7 @@ class Status(Fault):
     """The service answers with an error status.
 
     Args:
-        code: The status code, 100 to 599.
+        code: The status code, 200 to 599.
         body: The body; a small JSON error object by default.
         headers: Further headers as pairs.
 
@@ -34,8 +34,8 @@ class Status(Fault):
     headers: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.code, bool) or not isinstance(self.code, int) or not 100 <= self.code <= 599:
-            raise ValueError(f"Status needs a status code from 100 to 599, got {self.code!r}")
+        if isinstance(self.code, bool) or not isinstance(self.code, int) or not 200 <= self.code <= 599:
+            raise ValueError(f"Status needs a status code from 200 to 599, got {self.code!r}")
 
     def __repr__(self) -> str:
         rest = [f"{name}={value!r}" for name in ("body", "headers") if (value := getattr(self, name))]
@@ -142,6 +142,9 @@ class Dribble(Fault):
     def on_request(self, exchange: Exchange) -> Iterator[Step]:
         interval = seconds(self.interval, name="interval")
         answer = exchange.healthy()
+        if exchange.request.method == "HEAD" or answer.status in (204, 304):
+            yield Send(data=exchange.encode(answer))
+            return
         wanted = math.ceil(seconds(self.at_least, name="at_least") / interval)
         body = answer.body.ljust(max(1, wanted))
         data = exchange.encode(Answer(status=answer.status, headers=answer.headers, body=body))

@@ -190,7 +190,7 @@ def _problem(nodeid: str, result: Result) -> dict[str, Any]:
         },
         "prompt": (
             f"{where}Make the call succeed when every service it uses is healthy. "
-            f"It failed with {result.reason}. "
+            f"It failed with {result.reason.rstrip('.')}. "
             "Declare the healthy answers it needs on the upstream in the test's fixture if they are missing. "
             "Nothing else is judged before that."
         ),
@@ -286,10 +286,15 @@ def _next_action(skills: Sequence[Mapping[str, Any]], paths: Sequence[str]) -> d
             return _action(skill, None, skill["problem"], paths)
     for status in WORST_FIRST:
         for skill in skills:
-            for criterion in skill["criteria"]:
+            # What was not put to the test at all says more than what follows from it.
+            for criterion in sorted(skill["criteria"], key=lambda each: _follows(each, status)):
                 if criterion["status"] == status and status not in SATISFIED and "prompt" in criterion:
                     return _action(skill, criterion["id"], criterion, paths)
     return None
+
+
+def _follows(criterion: Mapping[str, Any], status: str) -> bool:
+    return status == "not_exercised" and not criterion["id"].endswith(".exercised")
 
 
 def _action(

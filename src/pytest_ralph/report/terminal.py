@@ -90,12 +90,12 @@ def _details(skill: Mapping[str, Any], width: int) -> Iterator[Line]:
         yield from _evidence(skill["problem"]["evidence"], width)
         return
     order = sorted(skill["criteria"], key=lambda each: each["status"] in ("pass", "waived", "not_run"))
-    shown: set[tuple[str, ...]] = set()
+    shown: dict[tuple[str, ...], str] = {}
     for criterion in order:
         yield from _criterion(criterion, width, shown)
 
 
-def _criterion(criterion: Mapping[str, Any], width: int, shown: set[tuple[str, ...]]) -> Iterator[Line]:
+def _criterion(criterion: Mapping[str, Any], width: int, shown: dict[tuple[str, ...], str]) -> Iterator[Line]:
     status = criterion["status"]
     name = criterion["id"].partition(".")[2]
     statement = criterion["text"] if criterion["kind"] == "pass" else f"must not happen: {criterion['text']}"
@@ -111,9 +111,10 @@ def _criterion(criterion: Mapping[str, Any], width: int, shown: set[tuple[str, .
     if "evidence" in criterion:
         evidence = criterion["evidence"]
         lines = tuple(evidence["timeline"])
-        if lines and lines in shown:
-            evidence = {**evidence, "timeline": ["as above"]}
-        shown.add(lines)
+        if lines in shown:
+            evidence = {**evidence, "timeline": [f"as for {shown[lines]}"]}
+        elif lines:
+            shown[lines] = name
         yield from _evidence(evidence, width)
 
 

@@ -162,6 +162,10 @@ class Network:
         address = self._names.address(where.host)
         known = self._endpoints.get((address, where.port))
         if known is not None:
+            if known.origin != where:
+                raise ValueError(f"port {where.port} of {where.host} is declared already, as {known.origin}")
+            if known.upstream.faulted != faulted:
+                raise ValueError(f"{where} is declared already, with faulted={known.upstream.faulted}")
             return known.upstream
         if where.scheme == "https":
             self._authority().server_context(where.host)

@@ -204,6 +204,9 @@ class ServiceConnection:
             url=target if absolute else self._upstream.url + target,
             headers=headers,
             body=body,
+            raw_headers=tuple(
+                (name.decode(), value.decode("latin-1")) for name, value in head.headers.raw_items()
+            ),
         )
 
     def _serve(self, request: Request) -> None:

@@ -6,6 +6,7 @@ are served over real sockets elsewhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from re import Pattern
@@ -239,12 +240,18 @@ class Upstream:
 
     def _absolute(self, url: str | Pattern[str] | None) -> str | Pattern[str]:
         if isinstance(url, Pattern):
-            return url
+            return self._absolute_pattern(url)
         if isinstance(url, str) and url.startswith("/"):
             return self.url + url
         if isinstance(url, str) and url.startswith(self.url):
             return url
         raise ValueError(f"{self!r}: expected a path such as '/v1/charges', got {url!r}")
+
+    def _absolute_pattern(self, pattern: Pattern[str]) -> Pattern[str]:
+        path = pattern.pattern.removeprefix("^")
+        if not path.startswith("/"):
+            return pattern
+        return re.compile(re.escape(self.url) + path, pattern.flags)
 
     def _prepared(self, request: Request) -> Any:
         from requests import PreparedRequest
@@ -252,8 +259,9 @@ class Upstream:
         prepared = PreparedRequest()
         prepared.prepare_method(request.method)
         prepared.url = request.url
-        prepared.prepare_headers(dict(request.headers))
-        prepared.body = request.body
+        prepared.prepare_headers(dict(request.raw_headers or request.headers))
+        form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+        prepared.body = request.body.decode("latin-1") if form else request.body
         # What responses' own matchers look at.
         prepared.params = _parameters(request.url)  # type: ignore[attr-defined]
         prepared.req_kwargs = {}  # type: ignore[attr-defined]
