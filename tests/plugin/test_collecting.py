@@ -220,3 +220,22 @@ def test_a_reset_needs_a_function(project: Project):
 
     assert outcome.code == 2
     assert "@ralph.reset: needs a function to call" in outcome.output
+
+
+def test_hypothesis_tests_cannot_be_gated(project: Project):
+    project.write(
+        test_it="""
+        from hypothesis import given, strategies as st
+
+        @ralph.timeout(10)
+        @given(st.integers())
+        def test_charge(number):
+            pass
+        """
+    )
+
+    outcome = project.run("--ralph")
+
+    assert outcome.code == 4
+    assert "test_it.py::test_charge" in outcome.output
+    assert "a test with @given makes many calls" in outcome.output

@@ -45,15 +45,22 @@ def select(config: pytest.Config, items: list[pytest.Item]) -> None:
 def _refuse_unplayable(items: list[pytest.Item]) -> None:
     for item in items:
         gated = any("skill" in mark.kwargs for mark in item.iter_markers("ralph"))
-        if gated and not isinstance(item, pytest.Function):
-            raise pytest.UsageError(
-                f"{item.nodeid}: only test functions can be gated, not {type(item).__name__}"
-            )
-        if gated and _is_unittest(item):
-            raise pytest.UsageError(
-                f"{item.nodeid}: methods of unittest.TestCase cannot be gated, because pytest cannot play "
-                "scenarios against them; write a test function or a plain class"
-            )
+        if gated and (reason := _unplayable(item)):
+            raise pytest.UsageError(f"{item.nodeid}: {reason}")
+
+
+def _unplayable(item: pytest.Item) -> str | None:
+    """Why no scenarios can be played against an item, or None."""
+    if not isinstance(item, pytest.Function):
+        return f"only test functions can be gated, not {type(item).__name__}"
+    if _is_unittest(item):
+        return (
+            "methods of unittest.TestCase cannot be gated, because pytest cannot play scenarios against "
+            "them; write a test function or a plain class"
+        )
+    if getattr(item.obj, "is_hypothesis_test", False):
+        return "a test with @given makes many calls, and a gate judges one; gate a test that makes one call"
+    return None
 
 
 def _refuse_unseen(run: Run, items: list[pytest.Item]) -> None:
