@@ -17,6 +17,7 @@ OLDEST_PYTEST := 8.4
 BIN := .venv/bin
 STAMP := .venv/.installed-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 
+comma := ,
 heading = @printf '\n=== %s ===\n' "$(1)"
 
 # $(call environment,INTERPRETER,DIRECTORY,WHAT TO INSTALL)
@@ -32,8 +33,8 @@ endef
 .PHONY: demo test lint types coverage docs bench test-all format clean
 
 demo: $(STAMP)
-	$(call heading,demo: pytest --ralph docs/examples)
-	@$(BIN)/pytest --ralph docs/examples; code=$$?; \
+	$(call heading,demo: pytest --ralph --tb=no docs/examples)
+	@$(BIN)/pytest --ralph --tb=no -rN -p no:randomly docs/examples; code=$$?; \
 	if [ $$code -eq 1 ]; then \
 		echo "The demo worked: pytest exited with 1, because the careless examples are red by intent."; \
 	else \
@@ -42,6 +43,7 @@ demo: $(STAMP)
 	fi
 
 test: lint types coverage docs
+	$(call heading,format$(comma) lint$(comma) types$(comma) tests and documentation are good)
 
 lint: $(STAMP)
 	$(call heading,format and lint)

@@ -69,11 +69,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
     if config.getoption("ralph"):
         from pytest_ralph.engine import collecting
 
-        collecting.select(config, items)
+        collecting.select(config, items, failed=session.testsfailed > 0)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -103,6 +103,23 @@ def test_a_request_without_timeout_is_found_wherever_it_hides(project: Project, 
     assert outcome.code == 1
 
 
+def test_a_refused_connect_is_retried_or_not_with_several_operations_too(project: Project):
+    impatient = RETRYING.replace(
+        "except (requests.ConnectionError, requests.Timeout", "except (requests.Timeout"
+    )
+    impatient = impatient.replace("get(path", "once(path").replace(
+        "raise problem", "raise problem\n        if attempt: pass"
+    )
+
+    right = judge(project, "@ralph.retry", "\ndef call():\n    get('/a')\n    get('/b')\n")
+    assert right.not_passed() == {}, right.output
+
+    wrong = judge(project, "@ralph.retry", impatient + "\ndef call():\n    once('/a')\n    once('/b')\n")
+    found = wrong.criterion("retry.retries-transient")
+    assert found["status"] == "fail"
+    assert "refused" in (found["evidence"]["scenario"], *found["evidence"]["also_in"])
+
+
 @pytest.mark.parametrize("total", ["", ", total=60"])
 def test_a_call_that_goes_on_for_ever_is_found(project: Project, total: str):
     outcome = judge(

@@ -48,6 +48,7 @@ PLAN = {
                 "skill": "timeout",
                 "title": "limits every wait",
                 "phase": "resilience",
+                "rests_on": [],
                 "parameters": {"seconds": 10},
                 "criteria": [
                     {

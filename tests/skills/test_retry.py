@@ -126,7 +126,7 @@ def test_prompt_names_line_change_parameters_observation_and_what_stays(project:
     line = found["evidence"]["location"]["line"]
     assert f"tests/subjects/charges.py, line {line} (send): Wait 1 s, 2 s, 4 s before the retries" in prompt
     assert "observed: 2 s, 4 s, 8 s" in prompt
-    assert "Leave as they are: the timeouts" in prompt
+    assert "Leave as they are: timeouts that are set" in prompt
     assert "Do not change the test or its markers." in prompt
 
 

@@ -21,7 +21,6 @@ from pytest_ralph.core.timeline import (
     Connected,
     CutShort,
     Event,
-    FaultMet,
     GaveUp,
     Requested,
     Stuck,
@@ -49,6 +48,7 @@ class Attempt:
         location: The user's line that made it.
         thread: The thread that made it.
         content: What tells two requests of one kind apart: query and body.
+        site: Where in the user's code it comes from.
     """
 
     number: int
@@ -65,6 +65,7 @@ class Attempt:
     location: Location | None = None
     thread: int = 0
     content: object = None
+    site: object = None
 
     @property
     def failed(self) -> bool:
@@ -153,7 +154,11 @@ def attempts(timeline: Timeline) -> list[Attempt]:
 
 
 def _step(attempt: Attempt, event: Wire) -> Attempt:
-    attempt = replace(attempt, location=attempt.location or event.location)
+    attempt = replace(
+        attempt,
+        location=attempt.location or event.location,
+        site=attempt.site or getattr(event, "site", None),
+    )
     if isinstance(event, Requested):
         content = (event.target, event.body)
         return replace(
@@ -178,14 +183,15 @@ def operations(timeline: Timeline) -> list[Operation]:
     """Group attempts into operations with their retries.
 
     Where the healthy call makes several requests of one kind, only one with the same query and body is a
-    retry. Where it uses a service several times, connects that failed cannot be told apart, and are left out.
+    retry. Where it uses a service several times, connects that failed are told apart by where they come from;
+    in a loop they cannot be, and are left out.
     """
     repeated: frozenset[str] = frozenset()
     for event in timeline.of(CallStarted):
         repeated |= event.repeated
     groups: list[list[Attempt]] = []
     for attempt in attempts(timeline):
-        if attempt.key is None and attempt.upstream in repeated:
+        if attempt.key is None and f"{attempt.upstream} loop" in repeated:
             continue
         for group in reversed(groups):
             if _retries(group, attempt, repeated):
@@ -205,14 +211,11 @@ def _retries(group: Sequence[Attempt], attempt: Attempt, repeated: frozenset[str
     keys = {each.key for each in (*group, attempt)} - {None}
     if len(keys) > 1:
         return False
+    if None in (last.key, attempt.key):
+        return attempt.upstream not in repeated or last.site == attempt.site
     if f"{attempt.upstream} {attempt.name}" in repeated:
         return last.content == attempt.content
     return True
-
-
-def faulted(timeline: Timeline) -> bool:
-    """Whether any fault was met."""
-    return bool(timeline.of(FaultMet))
 
 
 def ended_badly(timeline: Timeline) -> Event | None:

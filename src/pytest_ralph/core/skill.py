@@ -134,6 +134,7 @@ class Skill:
         phase: One of `PHASES`.
         criteria: Its criteria, in the order they are shown.
         keep: What must stay as it is when a criterion of this skill is repaired, given the spec.
+        rests_on: Ids of skills that are to be repaired before this one.
     """
 
     id: str
@@ -142,6 +143,7 @@ class Skill:
     phase: str
     criteria: tuple[Criterion, ...]
     keep: Callable[[Any], str]
+    rests_on: tuple[str, ...] = ()
 
     def applicable(self, spec: Spec) -> tuple[Criterion, ...]:
         """The criteria that these parameters ask for."""

@@ -38,7 +38,8 @@ class CallStarted(Event):
 
     Attributes:
         index: Which call, from 0.
-        repeated: Services, and operations as ``URL METHOD PATH``, that the healthy call uses more than once.
+        repeated: What the healthy call uses more than once: services, operations as ``URL METHOD PATH``, and
+            services in a loop as ``URL loop``.
     """
 
     index: int
@@ -86,9 +87,11 @@ class Connected(Wire):
 
     Attributes:
         outcome: ``accepted``, ``refused`` or ``unanswered``.
+        site: Where in the user's code it comes from: every line on the stack.
     """
 
     outcome: str
+    site: tuple[tuple[str, int], ...] = ()
 
     def text(self) -> str:
         return "" if self.outcome == "accepted" else f"connect {self.upstream} -> {self.outcome}"
@@ -137,7 +140,7 @@ class Broken(Wire):
     """The service ended a connection before the answer was complete.
 
     Attributes:
-        how: ``reset``, ``closed without an answer`` or ``cut short``.
+        how: What it did, in words, such as ``connection reset`` or ``answer cut short``.
     """
 
     how: str
@@ -220,7 +223,7 @@ class Stuck(Event):
     """Nothing could ever end this wait: in production it would last for ever.
 
     Attributes:
-        phase: ``connect``, ``handshake``, ``read``, ``write`` or ``wait``.
+        phase: ``handshake``, ``read``, ``write``, or ``wait`` for one without the network.
         call: What it called.
     """
 

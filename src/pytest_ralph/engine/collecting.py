@@ -20,8 +20,13 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize(SCENARIO, played, ids=[scenario.id for scenario in played], indirect=True)
 
 
-def select(config: pytest.Config, items: list[pytest.Item]) -> None:
+def select(config: pytest.Config, items: list[pytest.Item], *, failed: bool) -> None:
     """Leave the items that play a scenario; note all gates for the report.
+
+    Args:
+        config: The configuration.
+        items: All items.
+        failed: Whether some tests could not be collected.
 
     Raises:
         pytest.UsageError: A gate stands where it cannot be judged, or no feature has the name asked for.
@@ -32,7 +37,7 @@ def select(config: pytest.Config, items: list[pytest.Item]) -> None:
     run.plan = plan(items, run)
     judged = [item for item in items if scenario_of(item) is not None]
     wanted = run.selection.features
-    if wanted and not judged:
+    if wanted and not judged and not failed:
         features = sorted({feature for item in items for feature in run.test(item).features})
         known = f"; there are {', '.join(features)}" if features else ""
         raise pytest.UsageError(f"--ralph-feature: no gate of feature {', '.join(wanted)}{known}")

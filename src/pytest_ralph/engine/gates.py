@@ -66,6 +66,7 @@ class Gate:
             "skill": self.skill.id,
             "title": self.skill.title,
             "phase": self.skill.phase,
+            "rests_on": list(self.skill.rests_on),
             "parameters": dict(self.spec.parameters()),
             "criteria": [
                 {

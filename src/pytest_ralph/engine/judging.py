@@ -39,6 +39,8 @@ def phase(item: pytest.Item) -> Generator[Case | None]:
 
 def setup(item: pytest.Item) -> Generator[None, Any, Any]:
     """Around setup: make the world, so that fixtures live in it."""
+    # An item that is run again must not be judged by what an earlier run left behind.
+    item.stash[RESULT] = {}
     case = open_case(item)
     if case is not None:
         item.stash[CASE] = case
@@ -82,14 +84,8 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
         check_seen(run, item)
     except ValueError as error:
         pytest.fail(str(error), pytrace=False)
-    state = random.getstate()
     seed = seed_for(run.seed, base_id(item))
-    random.seed(seed)
     resets = resets_of(item)
-    for reset in resets:
-        reset()
-    case.world.remember()
-    case.world.recorder.restart()
     player = Player(
         world=case.world,
         body=item.runtest,
@@ -97,7 +93,13 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
         seed=seed,
         resets=resets,
     )
+    state = random.getstate()
     try:
+        random.seed(seed)
+        for reset in resets:
+            reset()
+        case.world.remember()
+        case.world.recorder.restart()
         if scenario.manual:
             plays = yield from _manual(player, case, scenario)
         else:
@@ -136,6 +138,8 @@ def _first_call(case: Case) -> Generator[None, Any, Any]:
         if not _strays(case):
             raise
         refused = _refuse_strays
+    finally:
+        case.world.recorder.call_is_over()
     return refused(case)
 
 

@@ -1,9 +1,9 @@
 """Plays one scenario against one test body and collects what happened.
 
 A faulty scenario is played once for each operation that the healthy call performs, with the fault aimed at
-that operation: otherwise only the first request of a call would ever be put to the test. Before each play
-much virtual time passes and one healthy call warms the code up, so that breakers, caches and pools that live
-in module globals start alike.
+that operation: otherwise only the first request of a call would ever be put to the test. A healthy call comes
+before each play, and much virtual time between two of them, so that breakers, caches and pools that live in
+module globals start alike.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from pytest_ralph.core.fault import Fault, Request
+from pytest_ralph.core.fault import Request
 from pytest_ralph.core.location import Locator
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import Play
@@ -36,16 +36,18 @@ class Target:
 
     Attributes:
         upstream: The service.
-        operation: Method and path with variable parts replaced; None for the service as a whole.
+        operation: Method and path with variable parts replaced.
         skip: How many requests of this operation, made elsewhere in the code, come before.
+        after: How many requests to this service come before.
     """
 
     upstream: Upstream
-    operation: str | None = None
+    operation: str
     skip: int = 0
+    after: int = 0
 
     def __str__(self) -> str:
-        return self.operation or self.upstream.url
+        return self.operation
 
     @property
     def name(self) -> str:
@@ -55,8 +57,11 @@ class Target:
     def inject(self, scenario: Scenario) -> None:
         """Let the target show the scenario's fault."""
         assert scenario.fault is not None
-        only = None if self.operation is None else _matches(self.operation, self.skip)
-        self.upstream.plan.inject(scenario.fault, times=scenario.times, only=only)
+        plan = self.upstream.plan
+        if scenario.fault.connect_stage:
+            plan.inject(scenario.fault, times=scenario.times, after=self.after)
+        else:
+            plan.inject(scenario.fault, times=scenario.times, only=_matches(self.operation, self.skip))
 
 
 @dataclass(kw_only=True)
@@ -91,7 +96,7 @@ class Player:
         """Play a faulty scenario at each of its targets."""
         assert scenario.fault is not None
         found: list[Play] = []
-        for target in self._targets(scenario.fault):
+        for target in self._operations(self._baseline):
             if found:
                 self._warm_up()
             play = self._play(scenario, [target])
@@ -103,45 +108,43 @@ class Player:
                 found.append(self._play(scenario, [target, *detours]))
         return found
 
-    def _targets(self, fault: Fault) -> list[Target]:
-        """What the healthy call reached, in order."""
-        operations = self._operations(self._baseline)
-        if not fault.connect_stage:
-            return operations
-        return [Target(upstream=each) for each in dict.fromkeys(each.upstream for each in operations)]
-
     def _operations(self, timeline: Timeline) -> list[Target]:
         """The operations on a timeline: one for each method, path and place in the code it is called from."""
         upstreams = {each.url: each for each in self.world.network.upstreams if each.faulted}
         targets: dict[tuple[str, str, object], Target] = {}
-        seen: dict[tuple[str, str], int] = {}
+        seen: Counter[tuple[str, ...]] = Counter()
         for request in timeline.of(Requested):
             if request.upstream not in upstreams:
                 continue
             name = operation(request.method, request.target)
-            before = seen.get((request.upstream, name), 0)
-            seen[(request.upstream, name)] = before + 1
-            upstream = upstreams[request.upstream]
+            same, service = (request.upstream, name), (request.upstream,)
             targets.setdefault(
-                (request.upstream, name, request.site),
-                Target(upstream=upstream, operation=name, skip=before),
+                (*same, request.site),
+                Target(
+                    upstream=upstreams[request.upstream],
+                    operation=name,
+                    skip=seen[same],
+                    after=seen[service],
+                ),
             )
+            seen.update((same, service))
         return list(targets.values())
 
     def _detours(self, play: Play, target: Target) -> list[Target]:
         """Operations that the code performs only when it meets the fault."""
         usual = set(self.reached)
+        connecting = play.scenario.fault is not None and play.scenario.fault.connect_stage
         return [
             Target(upstream=each.upstream, operation=each.operation)
             for each in self._operations(play.timeline)
-            if each.name not in usual and (target.operation or each.upstream is not target.upstream)
+            if each.name not in usual and not (connecting and each.upstream is target.upstream)
         ]
 
     def _warm_up(self) -> None:
         self.world.heal()
         self.world.advance(FAR_AHEAD)
         # The healthy call is judged elsewhere; here it only has to leave a usual state behind.
-        with suppress(Exception, NeverEnds, EndedByWorld):
+        with suppress(Exception, NeverEnds, EndedByWorld), self.call():
             self.body()
 
     def _play(self, scenario: Scenario, targets: list[Target]) -> Play:
@@ -149,18 +152,19 @@ class Player:
         for reset in self.resets:
             reset()
         random.seed(self.seed)
-        for target in targets:
-            target.inject(scenario)
         for index in range(scenario.calls):
             if index:
                 self.world.advance(scenario.pause)
+            if not index or scenario.times is None:
+                for target in targets:
+                    target.inject(scenario)
             try:
                 with self.call(index):
                     self.body()
             except (Exception, NeverEnds, EndedByWorld):  # noqa: BLE001
                 continue  # an outcome: it is on the timeline
         timeline = self.world.timeline
-        self.met += [targets[0].name] if timeline.of(FaultMet) and targets[0].operation else []
+        self.met += [targets[0].name] if timeline.of(FaultMet) else []
         return Play(
             scenario=scenario,
             timeline=timeline,
@@ -218,7 +222,9 @@ def _repeated(timeline: Timeline) -> frozenset[str]:
     requests = timeline.of(Requested)
     services = Counter(each.upstream for each in requests)
     operations = Counter(f"{each.upstream} {each.method} {each.path}" for each in requests)
-    return frozenset(name for name, count in (*services.items(), *operations.items()) if count > 1)
+    places = Counter((each.upstream, each.site) for each in requests)
+    loops = {f"{upstream} loop" for (upstream, _), count in places.items() if count > 1}
+    return frozenset(loops | {name for name, count in (services | operations).items() if count > 1})
 
 
 def _told(error: BaseException) -> str:

@@ -39,8 +39,6 @@ def configure(config: pytest.Config) -> None:
     path = Path(config.invocation_params.dir) / config.getoption("ralph_report")
     try:
         jsonfile.check_writable(path)
-        # A report left over from an earlier run must not be taken for this one's if this one dies.
-        path.unlink(missing_ok=True)
     except OSError as error:
         raise pytest.UsageError(f"--ralph-report: cannot write {path}: {error}") from error
     config.pluginmanager.register(Collector(config, path), NAME)
@@ -94,14 +92,19 @@ class Collector:
         self._plan: dict[str, Any] = {}
         self._results: dict[str, Result] = {}
         self._began = dt.datetime.now(dt.timezone.utc)
-        self._uncollected = False
+        self._uncollected: list[str] = []
         self._interrupted = False
         self._report: dict[str, Any] | None = None
         self._trouble: str | None = None
 
+    def pytest_sessionstart(self) -> None:
+        """Remove a report left over from an earlier run: it must not be taken for this one's."""
+        self._path.unlink(missing_ok=True)
+
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note what could not be collected."""
-        self._uncollected = self._uncollected or report.failed
+        if report.failed:
+            self._uncollected.append(f"{report.nodeid}: {_reason(report)}")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -110,15 +113,16 @@ class Collector:
         self._interrupted = self._interrupted or error is not None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take one report; what came first and failed is not overwritten by what came later."""
+        """Take one report; a failing teardown does not hide what was judged before it."""
         data = getattr(report, _REPORT, None)
         if data is None:
             return
         self._plan.update(data.get("plan", {}))
         result = _result(report, data)
         before = self._results.get(report.nodeid)
-        if result is not None and (report.when != "teardown" or before is not None):
-            self._results[report.nodeid] = result
+        if result is None or (report.when == "teardown" and not _all_passed(before)):
+            return
+        self._results[report.nodeid] = result
 
     def pytest_keyboard_interrupt(self) -> None:
         """Note that the run was cut short."""
@@ -136,8 +140,15 @@ class Collector:
             dict(sorted(plan.items())),
             self._results,
             Circumstances(
-                interrupted=self._interrupted or self._uncollected or bool(session.shouldstop),
+                interrupted=(
+                    self._interrupted
+                    or bool(self._uncollected)
+                    or bool(session.shouldstop)
+                    # Files without a failure are not even collected then.
+                    or bool(self._config.getoption("lf", False))
+                ),
                 selected=_selected(self._config),
+                uncollected=tuple(self._uncollected),
                 run=self._volatile(),
             ),
             PHASES.index,
@@ -199,7 +210,10 @@ def _result(report: pytest.TestReport, data: dict[str, Any]) -> Result | None:
     if "broken" in data:
         return Result(outcome="broken", **data["broken"])
     if "verdicts" in data:
-        return Result(outcome="judged", verdicts=data["verdicts"], reached=data["reached"], met=data["met"])
+        judged = Result(outcome="judged", verdicts=data["verdicts"], reached=data["reached"], met=data["met"])
+        if report.outcome == "failed" and _all_passed(judged):
+            return Result(outcome="error", reason=f"{report.when} failed: {_reason(report)}")
+        return judged
     if report.when == "call" and report.outcome == "passed":
         return Result(outcome="error", reason="the test passed without being judged")
     if report.outcome == "skipped":
@@ -209,12 +223,21 @@ def _result(report: pytest.TestReport, data: dict[str, Any]) -> Result | None:
     return None
 
 
-def _reason(report: pytest.TestReport) -> str:
+def _all_passed(result: Result | None) -> bool:
+    """Whether a result holds nothing that would be lost if it were replaced by an error."""
+    return (
+        result is not None
+        and result.outcome == "judged"
+        and all(verdict["status"] == "pass" for verdict in result.verdicts)
+    )
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
     if isinstance(report.longrepr, tuple):
         return str(report.longrepr[2])
     crash = getattr(report.longrepr, "reprcrash", None)
     text = crash.message if crash is not None else str(report.longrepr or report.outcome)
-    return " ".join(text.split())[:300]
+    return " ".join(text.split())[-300:]
 
 
 def _relative(path: Path, config: pytest.Config) -> str:

@@ -93,7 +93,7 @@ def _record(
     if verdict.status is Status.PASS:
         return record
     record["evidence"] = {
-        "expected": verdict.expected or criterion.text(gate.spec),
+        "expected": verdict.expected or _statement(gate, criterion),
         "observed": verdict.observed,
         "scenario": play.scenario.id,
         "aimed_at": play.aimed_at,
@@ -103,6 +103,11 @@ def _record(
     }
     record["prompt"] = prompt(gate, criterion, play, verdict)
     return record
+
+
+def _statement(gate: Gate, criterion: Criterion) -> str:
+    text = criterion.text(gate.spec)
+    return text if criterion.kind == "pass" else f"never: {text}"
 
 
 def prompt(gate: Gate, criterion: Criterion, play: Play, verdict: Verdict) -> str:
@@ -129,7 +134,8 @@ def prompt(gate: Gate, criterion: Criterion, play: Play, verdict: Verdict) -> st
     fault = f" ({play.scenario.fault}{aimed})" if play.scenario.fault else ""
     return (
         f"{where}{criterion.fix(gate.spec)}. "
-        f"In scenario {play.scenario.id}{fault}, expected: {verdict.expected or criterion.text(gate.spec)}; "
+        f"In scenario {play.scenario.id}{fault}, "
+        f"expected: {verdict.expected or _statement(gate, criterion)}; "
         f"observed: {verdict.observed.rstrip('.')}. "
         f"Leave as they are: {gate.skill.keep(gate.spec)}. Do not change the test or its markers."
     )

@@ -60,7 +60,8 @@ class Hang(Fault):
     """The service accepts the request and never answers.
 
     Args:
-        after_headers: Whether status and headers still come, and only the body does not.
+        after_headers: Whether status and headers still come, and only the body does not. Where there is none
+            (HEAD, redirects, empty answers), nothing comes.
 
     Example:
         >>> Hang()
@@ -73,11 +74,9 @@ class Hang(Fault):
         return "Hang(after_headers=True)" if self.after_headers else "Hang()"
 
     def on_request(self, exchange: Exchange) -> Iterator[Step]:
-        if self.after_headers:
-            answer = exchange.healthy()
-            body = answer.body or b" "
-            data = exchange.encode(Answer(status=answer.status, headers=answer.headers, body=body))
-            yield Send(data=data.removesuffix(body))
+        answer = exchange.healthy() if self.after_headers else None
+        if answer is not None and _has_body(exchange, answer):
+            yield Send(data=exchange.encode(answer).removesuffix(answer.body))
         yield Hold()
 
 
@@ -106,7 +105,7 @@ class Truncate(Fault):
 
     def on_request(self, exchange: Exchange) -> Iterator[Step]:
         answer = exchange.healthy()
-        if answer.body and exchange.request.method != "HEAD" and not 300 <= answer.status < 400:
+        if _has_body(exchange, answer):
             missing = len(answer.body) - int(len(answer.body) * self.keep)
             data = exchange.encode(answer)
             yield Send(data=data[: len(data) - missing])
@@ -117,7 +116,7 @@ class Truncate(Fault):
 class Dribble(Fault):
     """The body comes byte by byte: always something, never late enough for a read timeout to notice.
 
-    Status and headers come at once.
+    Status and headers come at once, and so does an answer without a body (HEAD, redirects, empty answers).
 
     Args:
         interval: Virtual time between two bytes, as seconds or text.
@@ -142,16 +141,21 @@ class Dribble(Fault):
     def on_request(self, exchange: Exchange) -> Iterator[Step]:
         interval = seconds(self.interval, name="interval")
         answer = exchange.healthy()
-        if exchange.request.method == "HEAD" or answer.status in (204, 304):
+        if not _has_body(exchange, answer):
             yield Send(data=exchange.encode(answer))
             return
         wanted = math.ceil(seconds(self.at_least, name="at_least") / interval)
-        body = answer.body.ljust(max(1, wanted))
+        body = answer.body.ljust(wanted)
         data = exchange.encode(Answer(status=answer.status, headers=answer.headers, body=body))
         yield Send(data=data[: len(data) - len(body)])
         for position in range(len(data) - len(body), len(data)):
             yield Pause(seconds=interval)
             yield Send(data=data[position : position + 1])
+
+
+def _has_body(exchange: Exchange, answer: Answer) -> bool:
+    """Whether the client reads a body: not after HEAD, and clients do not look at that of a redirect."""
+    return bool(answer.body) and exchange.request.method != "HEAD" and not 300 <= answer.status < 400
 
 
 def _phrase(code: int) -> str:

@@ -23,7 +23,7 @@ def render(report: Mapping[str, Any], path: str) -> Iterator[str]:
         (skill, criterion)
         for skill in report["skills"]
         for criterion in skill["criteria"]
-        if criterion["status"] not in ("pass", "waived") and "problem" not in skill
+        if criterion["status"] not in ("pass", "waived", "not_run") and "problem" not in skill
     ]
     for skill in report["skills"]:
         if "problem" in skill:
@@ -33,6 +33,10 @@ def render(report: Mapping[str, Any], path: str) -> Iterator[str]:
         yield _line(skill, criterion)
     if len(bad) > _MOST:
         yield f"+{len(bad) - _MOST} more in {path}"
+    for skill in report["skills"]:
+        left = sum(criterion["status"] == "not_run" for criterion in skill["criteria"])
+        if left:
+            yield f"not_run {skill['feature']}/{skill['id']}: {left} criteria"
     action = report["next_action"]
     if action is not None:
         yield f"next: {action['prompt']}"

@@ -49,11 +49,13 @@ class Circumstances:
     Attributes:
         interrupted: Whether the run was cut short, or something could not be collected.
         selected: Whether only some skills or features were asked for.
+        uncollected: What could not be collected, and why.
         run: The block of values that differ from run to run.
     """
 
     interrupted: bool = False
     selected: bool = False
+    uncollected: Sequence[str] = ()
     run: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -84,7 +86,8 @@ def build(
         "state": _state(gate, circumstances.selected),
         "complete": complete,
         "summary": _summary(skills),
-        "next_action": _next_action(skills, paths),
+        "next_action": _repair(circumstances.uncollected, paths)
+        or _next_action(_by_need(plan, skills), paths),
         "skills": skills,
         "run": dict(circumstances.run),
     }
@@ -267,7 +270,7 @@ def _seen(
 def _unseen(reason: str, criterion: Mapping[str, Any], item: str, scenario: str) -> dict[str, Any]:
     return {
         "evidence": {
-            "expected": criterion["text"],
+            "expected": criterion["text"] if criterion["kind"] == "pass" else f"never: {criterion['text']}",
             "observed": reason,
             "scenario": scenario,
             "aimed_at": "",
@@ -277,6 +280,27 @@ def _unseen(reason: str, criterion: Mapping[str, Any], item: str, scenario: str)
         },
         "prompt": f"{criterion['id']} was not judged: {reason}.",
     }
+
+
+def _repair(uncollected: Sequence[str], paths: Sequence[str]) -> dict[str, Any] | None:
+    """What to do when tests could not even be collected: nothing, if they could."""
+    if not uncollected:
+        return None
+    return {
+        "feature": "",
+        "skill": "",
+        "criterion": None,
+        "location": None,
+        "prompt": f"Repair the error that keeps the tests from being collected: {uncollected[0]}",
+        "rerun": shlex.join(["pytest", "--ralph", *paths]),
+    }
+
+
+def _by_need(plan: Mapping[str, Any], skills: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Skills in the order in which they are to be repaired: what others rest on comes first."""
+    rests_on = {gate["skill"]: gate["rests_on"] for test in plan.values() for gate in test["gates"]}
+    needed = {each for names in rests_on.values() for each in names}
+    return sorted(skills, key=lambda skill: (skill["feature"], skill["id"] not in needed))
 
 
 def _next_action(skills: Sequence[Mapping[str, Any]], paths: Sequence[str]) -> dict[str, Any] | None:

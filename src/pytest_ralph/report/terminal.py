@@ -35,6 +35,8 @@ def render(report: Mapping[str, Any], width: int) -> Iterator[Line]:
     """
     skills: Sequence[Mapping[str, Any]] = report["skills"]
     if not skills:
+        if report["next_action"] is not None:
+            yield from _next(report["next_action"], width)
         yield "no gate was judged", _YELLOW
         return
     reds = [skill for skill in skills if skill["status"] not in ("pass", "waived")]
@@ -146,8 +148,8 @@ def _shortened(lines: Sequence[str]) -> list[str]:
 
 
 def _next(action: Mapping[str, Any], width: int) -> Iterator[Line]:
-    what = action["criterion"] or "the healthy call"
-    yield f"Next: {action['feature']} / {what}", _BOLD
+    what = f"{action['feature']} / {action['criterion'] or 'the healthy call'}"
+    yield f"Next: {what if action['feature'] else 'collect the tests'}", _BOLD
     yield from _wrap(f"  {action['prompt']}", width, "  ", _PLAIN)
     yield f"  {action['rerun']}", _PLAIN
 

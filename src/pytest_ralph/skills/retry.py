@@ -118,16 +118,17 @@ def retry(
 
     Args:
         function: The test, when the marker is written without parentheses.
-        max_retries: How many attempts follow the first while the failure lasts; 3, or as many as ``backoff``
-            names waits.
+        max_retries: How many attempts follow the first while the failure lasts, from 1 to 20; 3, or as many
+            as ``backoff`` names waits.
         backoff: ``"exponential"``, or the exact waits between the attempts.
-        base: The first wait, in seconds or as text.
-        factor: By what each wait is longer than the one before.
-        max_delay: The longest wait.
-        jitter: By which fraction of itself a wait may be shorter or longer.
+        base: The first wait, in seconds or as text such as ``"500 ms"``.
+        factor: By what each wait is longer than the one before, from 1.
+        max_delay: The longest wait, in seconds or as text.
+        jitter: By which fraction of itself a wait may be shorter or longer, from 0 to 1.
         on: What must be retried: ``"timeout"``, ``"connection-error"``, ``"5xx"``, or status codes.
         never_on: What must not be retried: ``"4xx"``, or status codes.
-        log_level: The least level at which each retry is logged.
+        log_level: The least level at which each retry is logged: ``"DEBUG"``, ``"INFO"``, ``"WARNING"``,
+            ``"ERROR"`` or ``"CRITICAL"``.
         scenarios: ``manual`` for a test that injects its own faults.
 
     Raises:
@@ -376,23 +377,42 @@ def _growth_of_means(spec: Retry, play: Play, judged: list[Operation]) -> Verdic
         return None
     count = min(len(spec.waits), *(len(each.gaps) for each in judged))
     means = tuple(round(fmean(each.gaps[number] for each in judged), 3) for number in range(count))
-    wanted = spec.waits[count - 1] / spec.waits[0] if spec.waits[0] else float("inf")
-    grown = means[-1] / means[0] if means[0] else float("inf")
-    # Halfway, on a scale of ratios, between growing as asked and not growing at all.
-    if grown < wanted**0.5:
-        return failed(
-            f"waits that grow like {durations(spec.waits)} on average",
-            f"{durations(means)} on average over {times(len(judged), 'call')}",
-            judged[0].location,
-            play.timeline,
-        )
-    return PASSED
+    if _right_on_average(spec, means) and _grown(spec.waits[:count], means):
+        return PASSED
+    return failed(
+        f"waits that grow like {durations(spec.waits)} on average",
+        f"{durations(means)} on average over {times(len(judged), 'call')}",
+        judged[0].location,
+        play.timeline,
+    )
+
+
+def _right_on_average(spec: Retry, means: Sequence[float]) -> bool:
+    """Whether each mean is near its wait: jitter may go one way only, but not to the end of its range."""
+    return all(
+        wait * (1 - 0.7 * spec.jitter) - _SLACK <= mean <= wait * (1 + 0.7 * spec.jitter) + _SLACK
+        for mean, wait in zip(means, spec.waits, strict=False)
+    )
+
+
+def _grown(waits: Sequence[float], means: Sequence[float]) -> bool:
+    """Whether the means grow at least halfway, on a scale of ratios, as the waits do."""
+    if waits[0] == 0 or waits[-1] / waits[0] < 1.5:
+        return True  # nothing that could be told from chance
+    return means[0] > 0 and means[-1] / means[0] >= (waits[-1] / waits[0]) ** 0.5
 
 
 def _retries_transient(spec: Retry, play: Play) -> Verdict | None:
     """Each transient failure is retried at all."""
     judged = _transient(spec, play)
     for operation in judged:
+        if operation.first.outcome == "pending":
+            return failed(
+                "a hung answer is given up and retried",
+                f"{operation.name} waits for ever, because no timeout is set: set one first",
+                operation.location,
+                play.timeline,
+            )
         if not operation.retries:
             return failed(
                 f"{_described(operation.first)} is retried",
@@ -400,14 +420,6 @@ def _retries_transient(spec: Retry, play: Play) -> Verdict | None:
                 operation.location,
                 play.timeline,
             )
-    hopeless = [each for each in operations(play.timeline) if each.first.outcome == "pending"]
-    if not judged and hopeless and "timeout" in spec.on:
-        return failed(
-            "a hung answer is given up and retried",
-            "the first attempt waits for ever",
-            hopeless[0].location,
-            play.timeline,
-        )
     return PASSED if judged else None
 
 
@@ -421,16 +433,16 @@ def _described(attempt: Attempt) -> str:
 
 def _recovers(spec: Retry, play: Play) -> Verdict | None:
     """When the fault ends before the retries do, the call succeeds."""
-    judged = [each for each in _retried(spec, play) if not each.last.failed]
-    if not judged:
-        return None
+    retried = [each for each in _retried(spec, play) if not each.last.failed]
     problem = ended_badly(play.timeline)
     if problem is None:
-        return PASSED
+        return PASSED if retried else None
+    if not retried and operations(play.timeline):
+        return None  # nothing was retried, or not often enough: that is judged where the fault lasts
     return failed(
         "the call succeeds once the service answers again",
         problem.text(),
-        judged[0].location,
+        retried[0].location if retried else problem.location,
         play.timeline,
     )
 
@@ -477,7 +489,7 @@ def _logs_each_retry(spec: Retry, play: Play) -> Verdict | None:
 
 
 def _numbered(retries: Sequence[Sequence[Logged]]) -> bool:
-    """Whether the records count the retries: 1, 2, 3 for the failed attempt or 2, 3, 4 for the next."""
+    """Whether the records count the retries, from 0 or 1 for the failed attempt or from 2 for the next."""
     told = [frozenset[int]().union(*map(numbers, records)) for records in retries if records]
     # What every record says counts nothing.
     same = frozenset.intersection(*told) if len(told) > 1 else frozenset()
@@ -486,7 +498,7 @@ def _numbered(retries: Sequence[Sequence[Logged]]) -> bool:
             not records or any(number + offset in numbers(record) - same for record in records)
             for number, records in enumerate(retries, start=1)
         )
-        for offset in (0, 1)
+        for offset in (-1, 0, 1)
     )
 
 
@@ -531,7 +543,10 @@ SKILL = Skill(
     marker="retry",
     title="retries transient failures with growing waits",
     phase="resilience",
-    keep=lambda _: "the timeouts, the arguments and the result of the call, and its behaviour on success",
+    rests_on=("timeout",),  # what never ends cannot be tried again
+    keep=lambda _: (
+        "timeouts that are set, the arguments and the result of the call, and its behaviour on success"
+    ),
     criteria=(
         Criterion(
             id="retries-transient",
@@ -632,7 +647,8 @@ SKILL = Skill(
             timing=False,
             untested=_NO_RETRY_SEEN,
             fix=lambda spec: (
-                f"Log every retry at {spec.log_level}, whatever the failure was: with tenacity, "
+                f"Log every retry at {spec.log_level} with the number of the attempt, whatever the failure "
+                "was (the default level of loggers hides INFO): with tenacity, "
                 "in before_sleep; with urllib3, in an override of Retry.increment"
             ),
         ),

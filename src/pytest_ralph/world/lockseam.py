@@ -9,6 +9,7 @@ from __future__ import annotations
 import _thread
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from pytest_ralph.core.timeline import Stuck, Waited
@@ -18,26 +19,22 @@ from pytest_ralph.world.scheduler import NeverEnds, Scheduler
 
 _RLOCK = type(threading.RLock())
 _LOCK = _thread.LockType
+_rlock_acquire, _rlock_release, _rlock_is_owned = _RLOCK.acquire, _RLOCK.release, _RLOCK._is_owned  # type: ignore[attr-defined]
 # From CPython 3.13 on, threads are joined by a handle of their own rather than by a lock.
 _HANDLE: Any = getattr(_thread, "_ThreadHandle", None)
 
 
 def install(scheduler: Scheduler, recorder: Recorder) -> Undo:
     """Let contended locks be waited for in virtual time. Returns what undoes it."""
-    undos = []
+    stack = ExitStack()
     for owner, name in ((_LOCK, "lock.acquire"), (_RLOCK, "RLock.acquire")):
         acquire = _acquire(owner.acquire, scheduler, recorder, name)
-        undos.append(replace_in_type(owner, "acquire", acquire))
-        undos.append(replace_in_type(owner, "__enter__", lambda self, _acquire=acquire: _acquire(self)))
-    undos.append(replace_in_type(_LOCK, "acquire_lock", _LOCK.acquire))
+        stack.callback(replace_in_type(owner, "acquire", acquire))
+        stack.callback(replace_in_type(owner, "__enter__", lambda self, _acquire=acquire: _acquire(self)))
+    stack.callback(replace_in_type(_LOCK, "acquire_lock", _LOCK.acquire))
     if _HANDLE is not None:
-        undos.append(replace_in_type(_HANDLE, "join", _join(_HANDLE.join, scheduler)))
-
-    def undo() -> None:
-        for each in reversed(undos):
-            each()
-
-    return undo
+        stack.callback(replace_in_type(_HANDLE, "join", _join(_HANDLE.join, scheduler)))
+    return stack.close
 
 
 def _acquire(
@@ -49,6 +46,17 @@ def _acquire(
         return original(self, blocking, timeout)  # returns at once, or raises what it always raises
 
     return acquire
+
+
+def _is_free(lock: Any) -> bool:
+    """Whether a lock could be taken right now."""
+    if hasattr(lock, "locked"):
+        return not lock.locked()
+    # An RLock tells only by being taken; one that this thread holds is not free for others.
+    if _rlock_is_owned(lock) or not _rlock_acquire(lock, False):
+        return False
+    _rlock_release(lock)
+    return True
 
 
 def _join(original: Callable[..., None], scheduler: Scheduler) -> Callable[..., None]:
@@ -78,7 +86,7 @@ def _wait(
     def ready() -> bool:
         # Asked by other threads as well: only the owner-to-be may take it, the others only look.
         if _thread.get_ident() != me:
-            return not lock.locked() if hasattr(lock, "locked") else False
+            return _is_free(lock)
         if not got and original(lock, False):
             got.append(True)
         return bool(got)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from pytest_ralph.core.timeline import Logged
@@ -34,17 +35,14 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 def install(recorder: Recorder) -> Undo:
     """Record what is logged from now on. Returns what undoes it."""
-    undos = [_standard(recorder)]
+    stack = ExitStack()
+    stack.callback(_standard(recorder))
     if "structlog" in sys.modules:
-        undos += _structlog(recorder)
+        for undo in _structlog(recorder):
+            stack.callback(undo)
     if "loguru" in sys.modules:
-        undos.append(_loguru(recorder))
-
-    def undo() -> None:
-        for each in reversed(undos):
-            each()
-
-    return undo
+        stack.callback(_loguru(recorder))
+    return stack.close
 
 
 def _standard(recorder: Recorder) -> Undo:
@@ -57,7 +55,7 @@ def _standard(recorder: Recorder) -> Undo:
                 logger=record.name,
                 level=record.levelname,
                 message=_message(record),
-                fields={key: str(value) for key, value in vars(record).items() if key not in _STANDARD},
+                fields={key: _text(value) for key, value in vars(record).items() if key not in _STANDARD},
                 location=recorder.here(),
             )
         original(self, record)
@@ -68,6 +66,13 @@ def _standard(recorder: Recorder) -> Undo:
         logging.Logger.callHandlers = original  # type: ignore[method-assign]
 
     return undo
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - a field that cannot be shown must not break the program
+        return f"<{type(value).__name__}>"
 
 
 def _is_written(logger: logging.Logger, record: logging.LogRecord) -> bool:
@@ -137,4 +142,9 @@ def _loguru(recorder: Recorder) -> Undo:
         )
 
     handler = logger.add(sink, level=0, format="{message}", catch=False)
-    return lambda: logger.remove(handler)
+
+    def undo() -> None:
+        with suppress(ValueError):  # the code under test may have removed all handlers
+            logger.remove(handler)
+
+    return undo

@@ -12,7 +12,8 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -243,6 +244,7 @@ class Network:
             upstream=endpoint.upstream.url,
             attempt=attempt,
             outcome=outcome.value,
+            site=self._recorder.site(),
             location=location,
             thread=threading.get_ident(),
         )
@@ -286,11 +288,18 @@ class Network:
         for end in list(self._ends.values()):
             if end.service.closed:
                 continue
-            self._current = end
-            moved = end.service.pump() or moved
-        self._current = None
+            with self._serving(end):
+                moved = end.service.pump() or moved
         self._drop_broken()
         return moved
+
+    @contextmanager
+    def _serving(self, end: ClientEnd | None) -> Generator[None]:
+        before, self._current = self._current, end
+        try:
+            yield
+        finally:
+            self._current = before
 
     def settled(self) -> bool:
         """Whether all bytes sent on simulated connections have arrived at the other end."""
@@ -351,9 +360,8 @@ class _Host:
         end = network._current
 
         def act() -> None:
-            before, network._current = network._current, end
-            action()
-            network._current = before
+            with network._serving(end):
+                action()
 
         network._agenda.add(network._now() + round(seconds * 1e9), act)
 

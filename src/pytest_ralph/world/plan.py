@@ -18,9 +18,15 @@ class Plan:
         self._fault: Fault | None = None
         self._left: int | None = None
         self._only: Callable[[Request], bool] | None = None
+        self._after = 0
 
     def inject(
-        self, fault: Fault, *, times: int | None = None, only: Callable[[Request], bool] | None = None
+        self,
+        fault: Fault,
+        *,
+        times: int | None = None,
+        only: Callable[[Request], bool] | None = None,
+        after: int = 0,
     ) -> None:
         """Show ``fault`` from now on.
 
@@ -29,21 +35,26 @@ class Plan:
             times: How many attempts meet it; None for all.
             only: Which requests it is meant for; None for all. A fault that hits connecting clients cannot
                 tell requests apart.
+            after: How many requests are answered in the healthy way before a fault that hits connecting
+                clients begins.
         """
-        self._fault, self._left, self._only = fault, times, only
+        self._fault, self._left, self._only, self._after = fault, times, only, after
 
     def heal(self) -> None:
         """Show no fault any more."""
-        self._fault, self._left, self._only = None, None, None
+        self._fault, self._left, self._only, self._after = None, None, None, 0
 
     def on_connect(self) -> Fault | None:
         """The fault that a connecting client meets, if it is one of that stage."""
-        if self._fault is None or not self._fault.connect_stage:
+        if self._fault is None or self._after or not self._fault.connect_stage:
             return None
         return self._take()
 
     def on_request(self, request: Request) -> Fault | None:
         """The fault that a request meets."""
+        if self._after:
+            self._after -= 1
+            return None
         if self._fault is None or (self._only is not None and not self._only(request)):
             return None
         return self._take()
@@ -51,7 +62,7 @@ class Plan:
     @property
     def breaks_connections(self) -> bool:
         """Whether there is a fault that an open connection would not survive."""
-        return self._fault is not None and self._fault.connect_stage
+        return self._fault is not None and self._fault.connect_stage and not self._after
 
     def _take(self) -> Fault | None:
         fault = self._fault

@@ -31,23 +31,20 @@ gethostbyname: Callable[..., Any] = _copy(_socket.gethostbyname)
 gethostbyname_ex: Callable[..., Any] = _copy(_socket.gethostbyname_ex)
 thread_id: Callable[[], int] = _thread.get_native_id
 
-LockType = _thread.LockType
-lock_acquire: Callable[..., bool] = LockType.acquire
-lock_release: Callable[..., None] = LockType.release
 poll_poll: Callable[..., Any] = type(select.poll()).poll
 
 
-class Mutex:
-    """A lock that stays real while the locks of the code under test are watched."""
+_RLOCK: Any = _thread.RLock
 
-    def __init__(self) -> None:
-        self._lock = _thread.allocate_lock()
 
-    def __enter__(self) -> None:
-        lock_acquire(self._lock)
+class Mutex(_RLOCK):  # type: ignore[misc]
+    """A lock that stays real while the locks of the code under test are watched.
 
-    def __exit__(self, *exc: object) -> None:
-        lock_release(self._lock)
+    It is entered in C, so that no signal can come between taking it and the block that gives it back.
+    """
+
+    __enter__ = _RLOCK.__enter__
+    __exit__ = _RLOCK.__exit__
 
 
 def ready(fd: int, mask: int) -> int:

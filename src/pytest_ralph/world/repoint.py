@@ -75,24 +75,27 @@ class Repointed:
         self._builtin = builtin
         self._replacement = replacement
         self._address = id(builtin) + _HEADER
-        self._original = ctypes.string_at(self._address, ctypes.sizeof(_Slots))
-        slots = _Slots.from_buffer_copy(self._original)
+        slots = _Slots.from_buffer_copy(ctypes.string_at(self._address, ctypes.sizeof(_Slots)))
         old = _MethodDef.from_address(slots.definition or 0)
         # Anything that was called through this definition may still return into it: it is never freed.
         self._definition = _MethodDef(old.name, _PY_OBJECT_CALL, _METH_VARARGS_KEYWORDS, old.doc)
         _KEPT.append((self._definition, replacement))
-        slots.definition = ctypes.addressof(self._definition)
-        slots.receiver = id(replacement)
-        slots.vectorcall = None
-        self._redirected = bytes(slots)
+        self._before = (slots.definition, slots.receiver, slots.vectorcall)
 
     def install(self) -> Undo:
         """Redirect the built-in. Returns what puts it back."""
-        _write(self._address, self._redirected)
+        self._write(ctypes.addressof(self._definition), id(self._replacement), None)
         return self._restore
 
     def _restore(self) -> None:
-        _write(self._address, self._original)
+        self._write(*self._before)
+
+    def _write(self, definition: int | None, receiver: int | None, vectorcall: int | None) -> None:
+        """Set three of the slots; module and weak references stay what they are by now."""
+        slots = _Slots.from_buffer_copy(ctypes.string_at(self._address, ctypes.sizeof(_Slots)))
+        slots.definition, slots.receiver, slots.vectorcall = definition, receiver, vectorcall
+        # One copy with the GIL held: no other thread can see half of it.
+        _MEMMOVE(self._address, bytes(slots), ctypes.sizeof(_Slots))
 
 
 def original(builtin: BuiltinFunctionType) -> Callable[..., Any]:
@@ -114,11 +117,6 @@ def replace_in_type(owner: type, name: str, replacement: object) -> Undo:
         _TYPE_MODIFIED(owner)
 
     return restore
-
-
-def _write(address: int, block: bytes) -> None:
-    # One copy with the GIL held: no other thread can see half of it.
-    _MEMMOVE(address, block, len(block))
 
 
 _KEPT: list[object] = []

@@ -38,6 +38,7 @@ class Waiter:
     thread: int
     may_get_stuck: bool
     over: bool = False
+    patience: float = 0.0
 
     def is_due(self, now: int) -> bool:
         """Whether the wait is over, even if its thread has not noticed yet."""
@@ -59,6 +60,8 @@ class Services:
 
 # Real seconds that a thread in an unknown wait is given before its silence is taken to be final.
 _GRACE = 1.0
+# The same where the thread of the test body itself is the one that waits elsewhere.
+_BODY_GRACE = 5.0
 _GRACE_STEP = 0.001
 
 
@@ -80,13 +83,14 @@ class Scheduler:
         self._waiters: list[Waiter] = []
         self._threads = Threads() if clock.virtual else None
         self._inside: int | None = None
-        self._grace = _GRACE
+        self._body = real.thread_id()
         self._slept: dict[int, int] = {}
 
     def settle(self) -> None:
         """Let the services deal with all that has been sent so far, without moving time."""
-        with self.alone():
-            self._settle()
+        if not self.serving:
+            with self.alone():
+                self._settle()
 
     @contextmanager
     def alone(self) -> Generator[None]:
@@ -121,6 +125,8 @@ class Scheduler:
         Raises:
             NeverEnds: Nothing can ever end this wait.
         """
+        if self.serving:
+            raise RuntimeError("pytest-ralph: the callback of a declared answer must not wait for others")
         me = Waiter(ready=ready, deadline=deadline, thread=real.thread_id(), may_get_stuck=may_get_stuck)
         with self.alone():
             self._waiters.append(me)
@@ -215,15 +221,19 @@ class Scheduler:
         elif moments:
             # A microsecond past the deadline: code that tests "is it later than" must find it so.
             self.clock.move_to(min(moments) + TICK)
-        elif self._may_still_wake():
+        elif self._may_still_wake(me):
+            me.patience += _GRACE_STEP
             self._really_sleep(_GRACE_STEP)
         elif me.may_get_stuck or not any(waiter.may_get_stuck for waiter in self._waiters):
             raise NeverEnds
         else:
             self._really_sleep(_GRACE_STEP)
 
-    def _may_still_wake(self) -> bool:
-        if self._threads is None or self._grace <= 0:
+    def _may_still_wake(self, me: Waiter) -> bool:
+        """Whether a thread that waits where the world cannot see may yet end this wait."""
+        if self._threads is None:
             return False
-        self._grace -= _GRACE_STEP
-        return self._threads.strangers(self._known())
+        known = self._known()
+        if self._body not in known:
+            return me.patience < _BODY_GRACE
+        return me.patience < _GRACE and self._threads.strangers(known)

@@ -236,7 +236,7 @@ class ServiceConnection:
             steps = iter((fault or Fault()).on_request(exchange))
             first = next(steps)
         except NoAnswerError as error:
-            advice = f"{_variable(self._upstream)}.{error.advice}"
+            advice = f"{self._upstream!r}.{error.advice}"
             self._host.record(
                 Unmatched,
                 upstream=self._upstream.url,
@@ -254,7 +254,11 @@ class ServiceConnection:
         if delay:
             yield Pause(seconds=delay)
         yield first
-        yield from steps
+        try:
+            yield from steps
+        except Exception as error:  # noqa: BLE001 - so may a fault of somebody else's
+            self._broken(f"service raised {type(error).__name__}: {error}")
+            yield Abort()
 
     def _go_on(self) -> None:
         """Take the next steps of the answer, as far as they go at this moment."""
@@ -351,7 +355,3 @@ def _reason(status: int) -> bytes:
         return http.HTTPStatus(status).phrase.encode()
     except ValueError:
         return b"Unknown"
-
-
-def _variable(upstream: Upstream) -> str:
-    return f"ralph_upstream({upstream.url!r})"

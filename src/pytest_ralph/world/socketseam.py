@@ -13,7 +13,7 @@ import ssl
 import threading
 import weakref
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
 from pytest_ralph.core.fault import Connect
@@ -53,16 +53,17 @@ class SocketSeam:
 
     def install(self, client: Client) -> Undo:
         """Make every socket see the client's network. Returns what undoes it."""
-        self._client = client
-        undos = [redirect.install() for redirect in self._redirects]
-        undos += [_set(owner, name, value) for owner, name, value in _methods(client)]
+        with ExitStack() as stack:
+            stack.callback(self._forget)
+            self._client = client
+            for redirect in self._redirects:
+                stack.callback(redirect.install())
+            for owner, name, value in _methods(client):
+                stack.callback(_set(owner, name, value))
+            return stack.pop_all().close
 
-        def undo() -> None:
-            for each in reversed(undos):
-                each()
-            self._client = None
-
-        return undo
+    def _forget(self) -> None:
+        self._client = None
 
     def _resolve(self, host: object) -> Any:
         address = self._client.network.resolve(host) if self._client else None
@@ -123,7 +124,7 @@ class Client:
             return False
         with _closing(sock):
             endpoint = self.network.endpoint(address)
-        if endpoint is None:
+        if endpoint is None or sock.type != socket.SOCK_STREAM:
             return False
         if self._scheduler.serving:
             raise RuntimeError("pytest-ralph: the callback of a declared answer must not use the network")
@@ -278,10 +279,8 @@ def _methods(client: Client) -> list[tuple[type, str, Any]]:
     reading = ("recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into")
     return [
         *((plain, name, _transferring(client, getattr(_RAW, name), _POLLIN, "read")) for name in reading),
-        *(
-            (plain, name, _transferring(client, getattr(_RAW, name), _POLLOUT, "write"))
-            for name in ("send", "sendmsg")
-        ),
+        (plain, "send", _transferring(client, _RAW.send, _POLLOUT, "write")),
+        (plain, "sendmsg", _sendmsg(client)),
         (plain, "sendall", _sendall(client)),
         (plain, "sendto", _sendto(client)),
         (plain, "connect", _connect(client)),
@@ -351,6 +350,18 @@ def _sendto(client: Client) -> Any:
         return _RAW.sendto(self, data, *args)
 
     return sendto
+
+
+def _sendmsg(client: Client) -> Any:
+    transfer = _transferring(client, _RAW.sendmsg, _POLLOUT, "write")
+
+    def sendmsg(self: Any, *args: Any) -> int:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and len(args) > 3:
+            client.network.endpoint(args[3])
+        sent: int = transfer(self, *args)
+        return sent
+
+    return sendmsg
 
 
 def _connect(client: Client) -> Any:

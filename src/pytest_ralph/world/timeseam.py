@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from pytest_ralph.world import real
@@ -30,15 +31,16 @@ class TimeSeam:
 
     def install(self, clock: VirtualClock, sleep: Sleep) -> Undo:
         """Make everybody see ``clock`` and wait by ``sleep``. Returns what undoes it."""
-        self._clock, self._sleep = clock, sleep
-        undos = [redirect.install() for redirect in self._redirects]
-        undos.append(_move_wall_clock(clock))
+        with ExitStack() as stack:
+            stack.callback(self._forget)
+            self._clock, self._sleep = clock, sleep
+            for redirect in self._redirects:
+                stack.callback(redirect.install())
+            stack.callback(_move_wall_clock(clock))
+            return stack.pop_all().close
 
-        def undo() -> None:
-            for each in reversed(undos):
-                each()
-
-        return undo
+    def _forget(self) -> None:
+        self._clock, self._sleep = VirtualClock(0, 0), real.sleep
 
     def _replacements(self) -> dict[Any, Callable[..., Any]]:
         return {

@@ -28,7 +28,7 @@ class Bundles:
     """
 
     def __init__(self) -> None:
-        self._known: set[tuple[object, ...]] = set()
+        self._known: set[tuple[object, ...] | None] = set()
         self._waiting: weakref.WeakKeyDictionary[ssl.SSLContext, list[str]] = weakref.WeakKeyDictionary()
 
     def load(
@@ -42,7 +42,7 @@ class Bundles:
         mark = None if capath or cadata or not isinstance(cafile, str) else _mark(cafile)
         if mark is None or mark not in self._known:
             _REAL_LOAD(context, cafile, capath, cadata)
-            self._known.add(mark or ())
+            self._known.update({mark} - {None})
         else:
             self._waiting.setdefault(context, []).append(cafile)
 

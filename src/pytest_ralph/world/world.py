@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from pytest_ralph.core.location import Locator
@@ -14,7 +14,6 @@ from pytest_ralph.world.agenda import Agenda
 from pytest_ralph.world.clock import Clock, RealClock, VirtualClock
 from pytest_ralph.world.network import Names, Network
 from pytest_ralph.world.recorder import Recorder
-from pytest_ralph.world.repoint import Undo
 from pytest_ralph.world.scheduler import Scheduler, Services
 from pytest_ralph.world.socketseam import Client, SocketSeam
 from pytest_ralph.world.timeseam import TimeSeam
@@ -101,8 +100,7 @@ class World:
             Services(pump=self.network.pump, settled=self.network.settled),
         )
         self._client = Client(self.network, self.scheduler, self.recorder, seams.authority, seams.bundles)
-        self._undo: list[Undo] = []
-        self._blocked = 0
+        self._undo: ExitStack | None = None
 
     def _settle(self) -> None:
         self.scheduler.settle()
@@ -115,33 +113,40 @@ class World:
     @property
     def active(self) -> bool:
         """Whether the seams are in place."""
-        return bool(self._undo)
+        return self._undo is not None
 
     def enter(self) -> None:
         """Put the seams in place."""
-        if self._undo:
+        if self._undo is not None:
             raise RuntimeError("pytest-ralph: this world is active already")
-        self._undo.append(logseam.install(self.recorder))
-        self._undo.append(self._seams.sockets.install(self._client))
-        if isinstance(self.clock, VirtualClock):
-            self._undo.append(lockseam.install(self.scheduler, self.recorder))
-            self._undo.append(self._seams.time.install(self.clock, self.sleep))
+        with ExitStack() as stack:
+            stack.callback(logseam.install(self.recorder))
+            stack.callback(self._seams.sockets.install(self._client))
+            if isinstance(self.clock, VirtualClock):
+                stack.callback(lockseam.install(self.scheduler, self.recorder))
+                stack.callback(self._seams.time.install(self.clock, self.sleep))
+            self._undo = stack.pop_all()
 
     def leave(self) -> None:
         """Take the seams away."""
-        while self._undo:
-            self._undo.pop()()
+        undo, self._undo = self._undo, None
+        if undo is not None:
+            undo.close()
 
     def close(self) -> None:
         """Take the seams away and end every simulated connection."""
-        self.leave()
-        if not self._seams.only_worlds:
-            self._seams.bundles.catch_up_all()
+        with ExitStack() as stack:
+            if isinstance(self.clock, VirtualClock):
+                self._seams.latest = self.clock.now
+            if not self._seams.only_worlds:
+                stack.callback(self._seams.bundles.catch_up_all)
+            stack.callback(self._end_connections)
+            stack.callback(self.leave)
+
+    def _end_connections(self) -> None:
         with self.scheduler.alone():
             self._agenda.clear()
             self.network.close()
-        if isinstance(self.clock, VirtualClock):
-            self._seams.latest = self.clock.now
 
     def upstream(self, url: str, *, faulted: bool = True) -> Upstream:
         """Simulate a service.
