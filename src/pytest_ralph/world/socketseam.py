@@ -124,13 +124,12 @@ class Client:
             return False
         with _closing(sock):
             endpoint = self.network.endpoint(address)
-        if endpoint is None or sock.type != socket.SOCK_STREAM:
-            return False
-        if self._scheduler.serving:
-            raise RuntimeError("pytest-ralph: the callback of a declared answer must not use the network")
-        if _RAW.gettimeout(sock) == 0:
-            raise UnsupportedError(_ASYNCHRONOUS.format(endpoint.upstream.url))
-        with _closing(sock):
+            if endpoint is None or sock.type != socket.SOCK_STREAM:
+                return False
+            if self._scheduler.serving:
+                raise UnsupportedError(_IN_CALLBACK)
+            if _RAW.gettimeout(sock) == 0:
+                raise UnsupportedError(_ASYNCHRONOUS.format(endpoint.upstream.url))
             self._recorder.check()
         self._scheduler.settle()
         attempt, outcome = self.network.meet(endpoint)
@@ -179,7 +178,7 @@ class Client:
             OSError: As the real call does.
         """
         if self._scheduler.serving:
-            raise RuntimeError("pytest-ralph: the callback of a declared answer must not use the network")
+            raise UnsupportedError(_IN_CALLBACK)
         began: int | None = None
         while True:
             try:
@@ -234,6 +233,7 @@ class UnsupportedError(RuntimeError):
     """The code under test uses something that cannot be simulated."""
 
 
+_IN_CALLBACK = "pytest-ralph: the callback of a declared answer must not use the network"
 _ASYNCHRONOUS = (
     "pytest-ralph: the connection to {} is made on a non-blocking socket, as asyncio does. Asynchronous "
     "clients are not supported; gate the blocking client, or run this test without --ralph and its fixtures"
@@ -250,7 +250,7 @@ def _closing(sock: Any) -> Generator[None]:
     """When the world refuses or ends a call, close its socket: the client cannot know that it should."""
     try:
         yield
-    except (EndedByWorld, NeverEnds, UndeclaredHost):
+    except (EndedByWorld, NeverEnds, UndeclaredHost, UnsupportedError):
         _RAW.close(sock)
         raise
 
