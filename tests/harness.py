@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
+import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,19 @@ class Project:
             """
         )
         return self.run("--ralph", *arguments)
+
+    def check_refused(self, marker: str, message: str) -> None:
+        """Make sure that a wrong marker is a collection error at the user's line, and at no line of ours."""
+        outcome = self.judge(marker, "charges.right()")
+        shown = f"test_it.py:13: in <module>\n    {marker}"
+        if "(" not in marker and sys.version_info < (3, 11):
+            # Older Pythons name the decorated function's line for what its decorator raises.
+            shown = "test_it.py:14: in <module>\n    def test_charge(api):"
+        assert outcome.code == 2
+        assert message in outcome.output
+        assert shown in outcome.output
+        assert "marker.py" not in outcome.output
+        assert "pytest_ralph/skills/" not in outcome.output
 
     def _outcome(self, code: int, output: str, report: str) -> Outcome:
         path = Path(self.pytester.path, report)

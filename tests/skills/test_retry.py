@@ -174,10 +174,4 @@ def test_a_loop_that_swallows_everything_ends(project: Project):
 def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
     project: Project, marker: str, message: str
 ):
-    outcome = project.judge(marker, "charges.right()")
-
-    assert outcome.code == 2
-    assert message in outcome.output
-    assert f"test_it.py:13: in <module>\n    {marker}" in outcome.output
-    assert "marker.py" not in outcome.output
-    assert "skills/retry.py" not in outcome.output
+    project.check_refused(marker, message)

@@ -171,7 +171,7 @@ class Collector:
                 terminalreporter.write_line(line)
         else:
             terminalreporter.section("ralph", sep="=")
-            width = terminalreporter._tw.fullwidth
+            width = self._config.get_terminal_writer().fullwidth
             for line, markup in terminal.render(self._report, width):
                 terminalreporter.write_line(line, **markup)
             if self._trouble is None:
