@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pytest_ralph import faults
 from pytest_ralph.core.fault import Fault, Request
 from pytest_ralph.core.location import Location, Locator
-from pytest_ralph.core.masking import masked
+from pytest_ralph.core.masking import masked, short
 from pytest_ralph.core.quantity import duration, durations, seconds, times
 from pytest_ralph.core.registry import Registry, builtin
 from pytest_ralph.core.skill import PHASES, Skill
@@ -270,3 +270,15 @@ def test_the_registry_refuses_what_makes_no_sense():
         Registry([skill(phase="later")])
     assert PHASES[0] == "core"
     assert Registry([skill(id="b"), skill(id="a", phase="resources"), skill(id="c")]).ids == ("b", "c", "a")
+
+
+@pytest.mark.parametrize("most", range(12, 90))
+def test_half_a_time_or_id_is_never_left(most: int):
+    texts = [
+        f"a {number}b241101-e2bb-4255-8caf-4136c566a962 {1767323045.5 + number} 0x7f88aa00120{number} end"
+        for number in range(2)
+    ]
+    shown = [short(text, most) for text in texts]
+
+    assert shown[0] == shown[1]
+    assert len(shown[0]) <= most

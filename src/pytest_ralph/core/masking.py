@@ -24,3 +24,18 @@ def masked(text: str) -> str:
     for pattern, replacement in _MASKS:
         text = pattern.sub(replacement, text)
     return text
+
+
+def short(text: str, most: int) -> str:
+    """Text on one line, masked, and cut to a length: in this order, or half a time of day would be left.
+
+    Args:
+        text: Any text.
+        most: The most characters to give.
+
+    Example:
+        >>> short("seven  words,\\n that are", 14)
+        'seven words...'
+    """
+    line = masked(" ".join(text.split()))
+    return line if len(line) <= most else f"{line[: most - 3]}..."

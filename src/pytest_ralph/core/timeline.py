@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar, overload
 
 from pytest_ralph.core.location import Location
-from pytest_ralph.core.masking import masked
+from pytest_ralph.core.masking import masked, short
 from pytest_ralph.core.quantity import duration
 
 
@@ -214,8 +214,7 @@ class Logged(Event):
     fields: Mapping[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
-        message = self.message if len(self.message) <= 80 else self.message[:77] + "..."
-        return f"log {self.level} {message}"
+        return f"log {self.level} {short(self.message, 80)}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from pytest_ralph.core.fault import Request
 from pytest_ralph.core.location import Locator
+from pytest_ralph.core.masking import short
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import Play
 from pytest_ralph.core.timeline import CallEnded, CallStarted, FaultMet, Requested, Timeline
@@ -228,8 +229,7 @@ def _repeated(timeline: Timeline) -> frozenset[str]:
 
 
 def _told(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    text = text if len(text) <= 120 else text[:117] + "..."
+    text = short(str(error), 120)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, overload
 
 from pytest_ralph.core.attempts import Attempt, Operation, ended_badly, operations
 from pytest_ralph.core.logs import about_retries, level_number, numbers
+from pytest_ralph.core.masking import short
 from pytest_ralph.core.quantity import durations, seconds, times
 from pytest_ralph.core.scenario import Scenario, once
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed
@@ -479,11 +480,11 @@ def _logs_each_retry(spec: Retry, play: Play) -> Verdict | None:
         expected = f"each retry is logged at {spec.log_level} or above with the number of the attempt"
         for number, (records, enough) in enumerate(zip(logged, loud, strict=True), start=1):
             if records and not enough:
-                observed = f"retry {number} is logged at {records[0].level}: {_short(records[0])}"
+                observed = f"retry {number} is logged at {records[0].level}: {short(records[0].message, 60)}"
                 return failed(expected, observed, operation.location, play.timeline)
         if not _numbered(loud):
             sample = next(records for records in loud if records)[0]
-            observed = f"no attempt number that counts up: {_short(sample)}"
+            observed = f"no attempt number that counts up: {short(sample.message, 60)}"
             return failed(expected, observed, operation.location, play.timeline)
     return PASSED if any(any(_logged(play, each)) for each in judged) else None
 
@@ -500,10 +501,6 @@ def _numbered(retries: Sequence[Sequence[Logged]]) -> bool:
         )
         for offset in (-1, 0, 1)
     )
-
-
-def _short(record: Logged) -> str:
-    return record.message if len(record.message) <= 60 else record.message[:57] + "..."
 
 
 def _silent_retries(spec: Retry, play: Play) -> Verdict | None:
