@@ -34,7 +34,7 @@ def short(text: str, most: int) -> str:
         most: The most characters to give.
 
     Example:
-        >>> short("seven  words,\\n that are", 14)
+        >>> short("seven  words that are", 14)
         'seven words...'
     """
     line = masked(" ".join(text.split()))
