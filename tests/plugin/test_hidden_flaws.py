@@ -103,6 +103,23 @@ def test_a_request_without_timeout_is_found_wherever_it_hides(project: Project, 
     assert outcome.code == 1
 
 
+DETOUR = """
+def call():
+    try:
+        SESSION.get(URL + "/a", timeout=10).raise_for_status()
+    except requests.RequestException:
+        SESSION.get(URL + "/b"%s).raise_for_status()
+"""
+
+
+def test_a_detour_on_the_same_service_is_broken_as_well(project: Project):
+    right = judge(project, "@ralph.timeout(10)", DETOUR % ", timeout=10")
+    assert right.not_passed() == {}, right.output
+
+    wrong = judge(project, "@ralph.timeout(10)", DETOUR % "")
+    assert wrong.statuses()["timeout.waits-forever"] == "fail"
+
+
 def test_a_refused_connect_is_retried_or_not_with_several_operations_too(project: Project):
     impatient = RETRYING.replace(
         "except (requests.ConnectionError, requests.Timeout", "except (requests.Timeout"

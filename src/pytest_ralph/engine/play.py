@@ -55,15 +55,6 @@ class Target:
         """The operation, with its service."""
         return f"{self.operation} of {self.upstream.url}"
 
-    def inject(self, scenario: Scenario) -> None:
-        """Let the target show the scenario's fault."""
-        assert scenario.fault is not None
-        plan = self.upstream.plan
-        if scenario.fault.connect_stage:
-            plan.inject(scenario.fault, times=scenario.times, after=self.after)
-        else:
-            plan.inject(scenario.fault, times=scenario.times, only=_matches(self.operation, self.skip))
-
 
 @dataclass(kw_only=True)
 class Player:
@@ -157,8 +148,7 @@ class Player:
             if index:
                 self.world.advance(scenario.pause)
             if not index or scenario.times is None:
-                for target in targets:
-                    target.inject(scenario)
+                _inject(scenario, targets)
             try:
                 with self.call(index):
                     self.body()
@@ -200,10 +190,27 @@ class Player:
         )
 
 
+def _inject(scenario: Scenario, targets: list[Target]) -> None:
+    """Let the targets show the scenario's fault; a service shows one fault, to all its targets."""
+    assert scenario.fault is not None
+    for upstream in dict.fromkeys(target.upstream for target in targets):
+        mine = [target for target in targets if target.upstream is upstream]
+        if scenario.fault.connect_stage:
+            upstream.plan.inject(scenario.fault, times=scenario.times, after=mine[0].after)
+        else:
+            upstream.plan.inject(scenario.fault, times=scenario.times, only=_matches_any(mine))
+
+
 def operation(method: str, target: str) -> str:
     """Method and path of a request, with parts that hold digits taken as variable."""
     path = target.partition("?")[0]
     return f"{method} {_VARIABLE_PARTS.sub('*', path)}"
+
+
+def _matches_any(targets: list[Target]) -> Callable[[Request], bool]:
+    matchers = [_matches(target.operation, target.skip) for target in targets]
+    # Each of them counts requests, so all of them are asked.
+    return lambda request: any([matches(request) for matches in matchers])  # noqa: C419
 
 
 def _matches(name: str, skip: int) -> Callable[[Request], bool]:

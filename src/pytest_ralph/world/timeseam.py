@@ -24,7 +24,6 @@ class TimeSeam:
     def __init__(self) -> None:
         self._clock = VirtualClock(0, 0)
         self._sleep: Sleep = real.sleep
-        self._wall: Any = None
         self._redirects = [
             Repointed(builtin, replacement) for builtin, replacement in self._replacements().items()
         ]
