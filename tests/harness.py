@@ -129,7 +129,13 @@ class Project:
         return Outcome(code=code, output=output, report=found)
 
 
+# What a pipeline or a person may have set, and pytest prints differently for: on CI it cuts no line.
+_TASTES = ("CI", "BUILD_NUMBER", "FORCE_COLOR", "NO_COLOR", "PY_COLORS", "PYTEST_ADDOPTS", "PYTEST_THEME")
+
+
 @pytest.fixture
-def project(pytester: pytest.Pytester) -> Project:
-    """An empty folder to put tests in."""
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """An empty folder to put tests in, with the same output on every machine."""
+    for name in _TASTES:
+        monkeypatch.delenv(name, raising=False)
     return Project(pytester=pytester)
