@@ -17,7 +17,7 @@ import urllib3
 
 from pytest_ralph import faults
 from pytest_ralph.core.fault import Fault
-from pytest_ralph.world.scheduler import NeverEnds
+from pytest_ralph.world.endings import NeverEnds
 from pytest_ralph.world.world import World
 
 Live = Callable[[Callable[[], Any]], Any]

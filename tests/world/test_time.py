@@ -22,8 +22,8 @@ import requests
 from pytest_ralph import faults
 from pytest_ralph.world import repoint
 from pytest_ralph.world.clock import VirtualClock
+from pytest_ralph.world.endings import NeverEnds
 from pytest_ralph.world.repoint import Repointed
-from pytest_ralph.world.scheduler import NeverEnds
 from pytest_ralph.world.world import World
 
 Live = Callable[[Callable[[], Any]], Any]

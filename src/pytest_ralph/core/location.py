@@ -7,6 +7,7 @@ test that calls it.
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import os
 import site
@@ -16,6 +17,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
+
+Frames = tuple[tuple[str, int, str], ...]
+"""File, line number and function of each line on a stack, innermost first."""
+
+ORIGIN: contextvars.ContextVar[Frames] = contextvars.ContextVar("ralph_origin", default=())
+"""The user's lines that led to the present task or worker, where they are not on its own stack."""
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent) + os.sep
 
@@ -58,23 +65,22 @@ class Locator:
 
     def here(self) -> Location | None:
         """The user's line that led to this call, or None when there is none on the stack."""
-        frame: FrameType | None = sys._getframe(1)
-        frames = []
-        while frame is not None:
-            frames.append((frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name))
-            frame = frame.f_back
-        return self._pick(frames)
+        return self.pick(self.frames())
 
     def site(self) -> tuple[tuple[str, int], ...]:
         """Every line of the user's that led to this call, innermost first."""
+        return tuple((filename, line) for filename, line, _ in self.frames())
+
+    def frames(self) -> Frames:
+        """Every line of the user's that led to this call, with its function, innermost first."""
         frame: FrameType | None = sys._getframe(1)
         found = []
         while frame is not None:
-            filename = frame.f_code.co_filename
-            if self.is_user(filename):
-                found.append((filename, frame.f_lineno))
+            code = frame.f_code
+            if (self._kinds.get(code.co_filename) or self._classify(code.co_filename)) != "foreign":
+                found.append((code.co_filename, frame.f_lineno, code.co_name))
             frame = frame.f_back
-        return tuple(found)
+        return (*found, *(each for each in ORIGIN.get() if each not in found))
 
     def of(self, traceback: TracebackType | None) -> Location | None:
         """The user's line an exception came through, the innermost one."""
@@ -83,13 +89,14 @@ class Locator:
             code = traceback.tb_frame.f_code
             frames.append((code.co_filename, traceback.tb_lineno, code.co_name))
             traceback = traceback.tb_next
-        return self._pick(reversed(frames))
+        return self.pick(reversed(frames))
 
     def is_user(self, filename: str) -> bool:
         """Whether a file holds the user's code or tests."""
         return (self._kinds.get(filename) or self._classify(filename)) != "foreign"
 
-    def _pick(self, frames: Iterable[tuple[str, int, str]]) -> Location | None:
+    def pick(self, frames: Iterable[tuple[str, int, str]]) -> Location | None:
+        """The user's line among these, innermost first; a line of a test only where there is no other."""
         fallback = None
         for filename, line, function in frames:
             kind = self._kinds.get(filename) or self._classify(filename)

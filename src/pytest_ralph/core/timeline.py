@@ -14,6 +14,12 @@ from pytest_ralph.core.location import Location
 from pytest_ralph.core.masking import masked, short
 from pytest_ralph.core.quantity import duration
 
+PHASE = 0.37
+"""Seconds past a full second of the monotonic clock at which a timeline in virtual time begins.
+
+Some clients end their waits at full seconds only. As no timeline begins at one, that can be told from a
+timeout that is a second too long."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Event:

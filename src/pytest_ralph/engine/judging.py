@@ -19,8 +19,7 @@ from pytest_ralph.engine.collecting import check_seen
 from pytest_ralph.engine.gates import base_id, resets_of, scenario_of
 from pytest_ralph.engine.play import Player, seed_for
 from pytest_ralph.engine.session import CASE, RESULT, Case, open_case, run_of
-from pytest_ralph.world.recorder import EndedByWorld
-from pytest_ralph.world.scheduler import NeverEnds
+from pytest_ralph.world.endings import Ended, ending
 
 
 @contextmanager
@@ -132,12 +131,13 @@ def _first_call(case: Case) -> Generator[None, Any, Any]:
     refused = None
     try:
         return (yield)
-    except (NeverEnds, EndedByWorld):
-        refused = _never_came_back
-    except Exception:
-        if not _strays(case):
+    except BaseException as error:
+        if ending(error) is not None:
+            refused = _never_came_back
+        elif isinstance(error, Exception) and _strays(case):
+            refused = _refuse_strays
+        else:
             raise
-        refused = _refuse_strays
     finally:
         case.world.recorder.call_is_over()
     return refused(case)
@@ -158,7 +158,7 @@ def _baseline(
     try:
         with player.call():
             yield
-    except (Exception, NeverEnds, EndedByWorld) as error:
+    except (Exception, Ended) as error:
         problem = _broken(item, case, _told(error), case.locator.of(error.__traceback__))
         if scenario.fault is None and isinstance(error, Exception) and not _strays(case):
             raise
@@ -170,7 +170,7 @@ def _baseline(
 
 
 def _told(error: BaseException) -> str:
-    if isinstance(error, (NeverEnds, EndedByWorld)):
+    if isinstance(error, Ended):
         return "the call never ends"
     text = " ".join(str(error).split())
     return masked(f"{type(error).__name__}: {text}" if text else type(error).__name__)

@@ -22,8 +22,7 @@ from pytest_ralph.core.masking import short
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import Play
 from pytest_ralph.core.timeline import CallEnded, CallStarted, FaultMet, Requested, Timeline
-from pytest_ralph.world.recorder import EndedByWorld
-from pytest_ralph.world.scheduler import NeverEnds
+from pytest_ralph.world.endings import Ended, ending
 from pytest_ralph.world.upstream import Upstream
 from pytest_ralph.world.world import FAR_AHEAD, World
 
@@ -136,7 +135,7 @@ class Player:
         self.world.heal()
         self.world.advance(FAR_AHEAD)
         # The healthy call is judged elsewhere; here it only has to leave a usual state behind.
-        with suppress(Exception, NeverEnds, EndedByWorld), self.call():
+        with suppress(Exception, Ended), self.call():
             self.body()
 
     def _play(self, scenario: Scenario, targets: list[Target]) -> Play:
@@ -152,7 +151,7 @@ class Player:
             try:
                 with self.call(index):
                     self.body()
-            except (Exception, NeverEnds, EndedByWorld):  # noqa: BLE001
+            except (Exception, Ended):  # noqa: BLE001
                 continue  # an outcome: it is on the timeline
         timeline = self.world.timeline
         self.met += [targets[0].name] if timeline.of(FaultMet) else []
@@ -172,7 +171,10 @@ class Player:
             with self.world.watch():
                 yield
         except BaseException as error:
-            self._end(index, error)
+            found = ending(error)
+            self._end(index, found or error)
+            if found is not None and found is not error:
+                raise found from error
             raise
         self._end(index, None)
 
@@ -185,7 +187,7 @@ class Player:
             CallEnded,
             index=index,
             error=None if error is None else _told(error),
-            endless=isinstance(error, (NeverEnds, EndedByWorld)),
+            endless=isinstance(error, Ended),
             location=location,
         )
 

@@ -14,7 +14,7 @@ from pytest_ralph.core.attempts import Attempt, attempts
 from pytest_ralph.core.quantity import duration, seconds
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed, untested
-from pytest_ralph.core.timeline import CallEnded, CallStarted, CutShort, GaveUp, Stuck
+from pytest_ralph.core.timeline import PHASE, CallEnded, CallStarted, CutShort, GaveUp, Stuck
 from pytest_ralph.faults import Dribble, Hang, Refuse, Status, Unreachable
 from pytest_ralph.marker import Decorator, attach, check_scenarios
 
@@ -25,6 +25,10 @@ HANG = Scenario(id="hang", fault=Hang())
 HANG_IN_BODY = Scenario(id="hang-in-body", fault=Hang(after_headers=True))
 UNREACHABLE = Scenario(id="unreachable", fault=Unreachable())
 
+
+# Above so many seconds aiohttp rounds up; timers of event loops are exact to a millisecond.
+_ROUNDED_FROM = 5.0
+_ROUNDING = 0.005
 
 # Failures that come at once: only how long the retries go on can break a total.
 _QUICK_FAILURES = (Scenario(id="status-503", fault=Status(503)), Scenario(id="refused", fault=Refuse()))
@@ -43,14 +47,21 @@ class Timeout:
         """The arguments for the report."""
         return {"seconds": self.seconds, "total": self.total, "tolerance": self.tolerance}
 
-    @property
-    def limit(self) -> float:
-        """The longest wait of one attempt that still counts as right."""
-        return self.seconds * (1 + self.tolerance)
-
-    def is_right(self, waited: float) -> bool:
+    def is_right(self, waited: float, ended: float) -> bool:
         """Whether an attempt was given up at the right time."""
-        return abs(waited - self.seconds) <= self.seconds * self.tolerance
+        return waited >= self.seconds * (1 - self.tolerance) and not self.is_late(waited, ended)
+
+    def is_late(self, waited: float, ended: float) -> bool:
+        """Whether an attempt was given up too late.
+
+        A client that rounds its timers up to full seconds, as aiohttp does with those above 5 s
+        (``ClientTimeout.ceil_threshold``), is not: it ends its waits at a full second only.
+        """
+        if waited <= self.seconds * (1 + self.tolerance):
+            return False
+        at_full_second = (ended + PHASE + _ROUNDING) % 1 < 2 * _ROUNDING
+        rounded_up = waited <= self.seconds + 1 + _ROUNDING and self.seconds > _ROUNDED_FROM
+        return not (rounded_up and at_full_second)
 
 
 def timeout(
@@ -110,7 +121,7 @@ def _gives_up(spec: Timeout, play: Play) -> Verdict | None:
     hung = [attempt for attempt in attempts(play.timeline) if attempt.method and _ran_out(attempt)]
     for attempt in hung:
         waited = _waited(attempt)
-        if not spec.is_right(waited):
+        if not spec.is_right(waited, attempt.ended or attempt.started):
             return failed(expected, f"given up after {duration(waited)}", attempt.location, play.timeline)
     return PASSED if hung else None
 
@@ -131,7 +142,7 @@ def _connects_in_time(spec: Timeout, play: Play) -> Verdict | None:
     """Connecting to a host that never answers is given up within the timeout."""
     expected = f"connecting is given up within {duration(spec.seconds)}"
     tries = [event for event in play.timeline.of(GaveUp) if event.phase == "connect"]
-    late = next((event for event in tries if event.after > spec.limit), None)
+    late = next((event for event in tries if spec.is_late(event.after, event.at)), None)
     if late:
         return failed(expected, f"given up after {duration(late.after)}", late.location, play.timeline)
     return PASSED if tries else None

@@ -6,11 +6,18 @@ read it is decided in `world.timeseam`.
 
 from __future__ import annotations
 
+from pytest_ralph.core.timeline import PHASE
 from pytest_ralph.world import real
 
 NS = 1_000_000_000
 TICK = 1_000
 _IMPATIENT_AFTER = 50_000
+
+
+def aligned(moment: int) -> int:
+    """The next moment at which a timeline may begin, see `pytest_ralph.core.timeline.PHASE`."""
+    phase = round(PHASE * NS)
+    return -(-(moment - phase) // NS) * NS + phase
 
 
 class VirtualClock:
@@ -56,6 +63,10 @@ class VirtualClock:
         self._reads = 0
         self._now = max(self._now, moment)
 
+    def align(self) -> None:
+        """Let time pass until the part of a second at which timelines begin."""
+        self.move_to(aligned(self._now))
+
 
 class RealClock:
     """The machine's own time, for ``--ralph-realtime``."""
@@ -71,6 +82,9 @@ class RealClock:
     def wall(self) -> int:
         """Nanoseconds since 1970."""
         return real.time_ns()
+
+    def align(self) -> None:
+        """Do nothing: real time begins where it is."""
 
     def move_to(self, moment: int) -> None:
         """Wait until ``moment``, but not longer than a few milliseconds at a time."""

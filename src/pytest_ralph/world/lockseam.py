@@ -1,21 +1,24 @@
 """The seam where threads wait for one another: locks, and all that is built on them.
 
 ``Event``, ``Condition``, ``Semaphore``, ``Barrier``, ``Queue``, ``Future.result`` and, up to CPython 3.12,
-``Thread.join`` wait by acquiring a lock. Uncontended acquires take the real path at once.
+``Thread.join`` wait by acquiring a lock. ``SimpleQueue``, where the workers of thread pools wait for work,
+has a wait of its own. Uncontended acquires take the real path at once.
 """
 
 from __future__ import annotations
 
+import _queue
 import _thread
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from pytest_ralph.core.timeline import Stuck, Waited
+from pytest_ralph.world.endings import NeverEnds
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Undo, replace_in_type
-from pytest_ralph.world.scheduler import NeverEnds, Scheduler
+from pytest_ralph.world.scheduler import Scheduler, WorldIsOver
 
 _RLOCK = type(threading.RLock())
 _LOCK = _thread.LockType
@@ -34,6 +37,8 @@ def install(scheduler: Scheduler, recorder: Recorder) -> Undo:
     stack.callback(replace_in_type(_LOCK, "acquire_lock", _LOCK.acquire))
     if _HANDLE is not None:
         stack.callback(replace_in_type(_HANDLE, "join", _join(_HANDLE.join, scheduler)))
+    get = _get(_queue.SimpleQueue.get, scheduler)
+    stack.callback(replace_in_type(_queue.SimpleQueue, "get", get))
     return stack.close
 
 
@@ -64,11 +69,41 @@ def _join(original: Callable[..., None], scheduler: Scheduler) -> Callable[..., 
         if not self.is_done() and (timeout is None or timeout > 0) and not scheduler.serving:
             began = scheduler.clock.now
             deadline = None if timeout is None or timeout < 0 else began + round(timeout * 1e9)
-            if not scheduler.wait(self.is_done, deadline):
-                return
+            try:
+                if not scheduler.wait(self.is_done, deadline):
+                    return
+            except WorldIsOver:
+                timeout = None if deadline is None else scheduler.left(deadline)
         original(self, timeout)
 
     return join
+
+
+def _get(original: Callable[..., Any], scheduler: Scheduler) -> Callable[..., Any]:
+    def get(self: Any, block: bool = True, timeout: float | None = None) -> Any:
+        if not block or (timeout is not None and timeout <= 0) or scheduler.serving:
+            return original(self, block, timeout)
+        deadline = None if timeout is None else scheduler.clock.now + round(timeout * 1e9)
+        me = _thread.get_ident()
+        found: list[Any] = []
+
+        def ready() -> bool:
+            # Asked by other threads as well, which must not take what is there.
+            if _thread.get_ident() != me:
+                return not self.empty()
+            if not found and not self.empty():
+                with suppress(_queue.Empty):
+                    found.append(original(self, False))
+            return bool(found)
+
+        try:
+            if ready() or scheduler.wait(ready, deadline):
+                return found[0]
+        except WorldIsOver:
+            return original(self, True, None if deadline is None else scheduler.left(deadline))
+        raise _queue.Empty
+
+    return get
 
 
 def _wait(
@@ -94,10 +129,13 @@ def _wait(
     me = _thread.get_ident()
     try:
         over = scheduler.wait(ready, deadline)
+    except WorldIsOver:
+        return bool(got) or original(lock, True, -1 if deadline is None else scheduler.left(deadline))
     except NeverEnds:
         recorder.add(Stuck, phase="wait", call=name, location=recorder.here())
         raise
-    if deadline is not None and not over:
+    # What an idle worker of some library does with its time is nobody's wait.
+    if deadline is not None and not over and recorder.here() is not None:
         recorder.add(
             Waited,
             at=began,

@@ -11,7 +11,6 @@ import _socket
 import os
 import socket
 import struct
-import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,11 +18,21 @@ from typing import Any
 
 from pytest_ralph.core.fault import Connect
 from pytest_ralph.core.location import Location
-from pytest_ralph.core.timeline import Connected, Event, FaultMet, Outside, Requested, Wire
+from pytest_ralph.core.timeline import (
+    Connected,
+    Event,
+    FaultMet,
+    GaveUp,
+    Outside,
+    Requested,
+    Stuck,
+    Wire,
+)
 from pytest_ralph.world import real
 from pytest_ralph.world.agenda import Agenda
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.server import ServiceConnection
+from pytest_ralph.world.tasks import strand
 from pytest_ralph.world.tls import Authority, ServerTLS
 from pytest_ralph.world.upstream import Origin, Upstream
 
@@ -35,6 +44,10 @@ _ESTABLISHED = 1
 # bytes_retrans at 208.
 _TCP_INFO_SIZE = 216
 _LINGER_TRIES = 200
+# A listener and what fills its backlog.
+_FILLERS = 4
+# What Linux gives a SYN that nobody answers: tcp_syn_retries = 6, see tcp(7).
+SYN_SECONDS = 127.0
 
 
 class UndeclaredHost(RuntimeError):  # noqa: N818 - a name of the public contract
@@ -55,6 +68,34 @@ class Names:
         return self._addresses[host]
 
 
+class Silence:
+    """A port where connecting neither succeeds nor fails: its backlog is full, and the rest is dropped."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._sockets: list[_socket.socket] = []
+
+    @property
+    def port(self) -> Address:
+        """Where to connect to get no answer."""
+        if not self._sockets:
+            listener = _bound(self._address)
+            listener.listen(0)
+            self._sockets.append(listener)
+            while len(self._sockets) < _FILLERS:
+                filler = _socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+                filler.setblocking(False)
+                filler.connect_ex(listener.getsockname())
+                self._sockets.append(filler)
+        where: Address = self._sockets[0].getsockname()
+        return where
+
+    def close(self) -> None:
+        """Free the port."""
+        while self._sockets:
+            self._sockets.pop().close()
+
+
 @dataclass(eq=False, kw_only=True)
 class Endpoint:
     """A declared service and where it listens."""
@@ -64,6 +105,7 @@ class Endpoint:
     address: str
     listener: _socket.socket
     closed_port: _socket.socket
+    silence: Silence
 
     @property
     def listening(self) -> Address:
@@ -110,6 +152,19 @@ class ClientEnd:
         return inode(self.fd) == self.inode
 
 
+@dataclass(eq=False, kw_only=True)
+class Unanswered:
+    """A non-blocking connect that nobody answers."""
+
+    fd: int
+    inode: int
+    endpoint: Endpoint
+    attempt: int
+    began: int
+    location: Location | None
+    thread: int
+
+
 def inode(fd: int) -> int:
     """What identifies an open socket, 0 if there is none."""
     try:
@@ -148,6 +203,8 @@ class Network:
         self._endpoints: dict[Address, Endpoint] = {}
         self._hosts: dict[str, str] = {}
         self._ends: dict[int, ClientEnd] = {}
+        self._unanswered: dict[int, Unanswered] = {}
+        self._timed_out: set[int] = set()
         self._current: ClientEnd | None = None
         self._delay = 0.0
 
@@ -175,7 +232,12 @@ class Network:
         listener.setblocking(False)
         upstream = Upstream(where, faulted=faulted, changed=self._changed)
         self._endpoints[(address, where.port)] = Endpoint(
-            origin=where, upstream=upstream, address=address, listener=listener, closed_port=closed
+            origin=where,
+            upstream=upstream,
+            address=address,
+            listener=listener,
+            closed_port=closed,
+            silence=Silence(address),
         )
         self._hosts[where.host] = address
         return upstream
@@ -246,7 +308,7 @@ class Network:
             outcome=outcome.value,
             site=self._recorder.site(),
             location=location,
-            thread=threading.get_ident(),
+            thread=strand(),
         )
         if fault is not None:
             self._recorder.add(FaultMet, upstream=endpoint.upstream.url, fault=repr(fault))
@@ -270,6 +332,77 @@ class Network:
         self._ends[end.inode] = end
         return end
 
+    def leave_unanswered(self, endpoint: Endpoint, attempt: int, fd: int) -> None:
+        """A non-blocking client connects, and nobody answers."""
+        unanswered = Unanswered(
+            fd=fd,
+            inode=inode(fd),
+            endpoint=endpoint,
+            attempt=attempt,
+            began=self._now(),
+            location=self._recorder.here(),
+            thread=strand(),
+        )
+        self._unanswered[unanswered.inode] = unanswered
+
+        def time_out() -> None:
+            if self._unanswered.pop(unanswered.inode, None) and inode(fd) == unanswered.inode:
+                self._given_up(unanswered)
+                self._timed_out.add(unanswered.inode)
+                _shut_down(fd)
+
+        self._agenda.add(unanswered.began + round(SYN_SECONDS * 1e9), time_out)
+
+    def has_timed_out(self, fd: int) -> bool:
+        """Whether a non-blocking connect was given up by the kernel, as ``SO_ERROR`` tells."""
+        found = inode(fd)
+        if found not in self._timed_out:
+            return False
+        self._timed_out.discard(found)
+        return True
+
+    def _given_up(self, unanswered: Unanswered) -> None:
+        self._recorder.add(
+            GaveUp,
+            upstream=unanswered.endpoint.upstream.url,
+            attempt=unanswered.attempt,
+            phase="connect",
+            after=round((self._now() - unanswered.began) / 1e9, 6),
+            location=unanswered.location,
+            thread=unanswered.thread,
+        )
+
+    def _notice_given_up(self) -> None:
+        for unanswered in list(self._unanswered.values()):
+            if inode(unanswered.fd) != unanswered.inode:
+                del self._unanswered[unanswered.inode]
+                self._given_up(unanswered)
+
+    def simulates(self, found: int) -> bool:
+        """Whether an inode is that of one end of a simulated connection."""
+        return (
+            found in self._ends
+            or found in self._unanswered
+            or any(inode(end.service.fileno()) == found for end in self._ends.values())
+        )
+
+    def break_off(self) -> bool:
+        """End the answers that event loops wait for without a limit. Returns whether there were any."""
+        hung = [
+            end
+            for end in self._ends.values()
+            if end.timeout == 0 and end.open and not end.service.closed and not end.service.idle
+        ]
+        for end in hung:
+            self._recorder.add(Stuck, phase="read", call="event loop", location=end.location)
+        self._recorder.tear() if hung else None
+        return self._break_off(hung)
+
+    def _break_off(self, ends: list[ClientEnd]) -> bool:
+        for end in ends:
+            end.service.abort()
+        return bool(ends)
+
     def end(self, fd: int) -> ClientEnd | None:
         """The simulated connection behind a client's descriptor."""
         if not self._ends or fd < 0:
@@ -285,6 +418,9 @@ class Network:
     def pump(self) -> bool:
         """Let every service read and answer. Returns whether anything happened."""
         moved = False
+        self._notice_given_up()
+        if self._recorder.expired():
+            self._break_off([end for end in self._ends.values() if end.timeout == 0])
         for end in list(self._ends.values()):
             if end.service.closed:
                 continue
@@ -318,7 +454,9 @@ class Network:
                 if sock is not None and sock.fileno() == end.fd and end.open:
                     _socket.socket.settimeout(sock, end.timeout)
         self._ends.clear()
+        self._unanswered.clear()
         for endpoint in self._endpoints.values():
+            endpoint.silence.close()
             endpoint.listener.close()
             endpoint.closed_port.close()
         self._endpoints.clear()
@@ -374,6 +512,17 @@ def _bound(address: str) -> _socket.socket:
     sock = _socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.bind((address, 0))
     return sock
+
+
+def _shut_down(fd: int) -> None:
+    """Make a connect that is under way fail."""
+    sock = _socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+    finally:
+        sock.detach()
 
 
 def _accept(listener: _socket.socket) -> _socket.socket:

@@ -9,16 +9,10 @@ from pytest_ralph.core.location import Location, Locator
 from pytest_ralph.core.timeline import Abandoned, Answered, CutShort, Event, Stuck, Timeline
 from pytest_ralph.world.breakout import Breakout
 from pytest_ralph.world.clock import Clock
+from pytest_ralph.world.endings import EndedByWorld
 
 MAX_EVENTS = 5_000
 MAX_SECONDS = 7 * 24 * 3600.0
-
-
-class EndedByWorld(BaseException):
-    """Raised in the code under test when a call goes on and on.
-
-    It derives from BaseException so that the code under test does not take it for a failure to handle.
-    """
 
 
 class Recorder:
@@ -40,6 +34,8 @@ class Recorder:
         self._limit: str | None = None
         self._before = (0, 0, clock.now)
         self._torn = False
+        self._uneventful = 0
+        self.calls = 0
         self._breakout = Breakout(locator.is_user, _calls_the_body)
         self.attempt = 0
 
@@ -51,19 +47,27 @@ class Recorder:
     def restart(self) -> None:
         """Begin a new timeline at the present moment."""
         self._events.clear()
+        self._clock.align()
         self._start = self._clock.now
         self.attempt = 0
         self.call_begins()
 
     def call_begins(self) -> None:
         """The test body is about to be called: it gets all of what a call may use."""
+        self.calls += 1
         self._limit = None
         self._torn = False
+        self._uneventful = 0
         self._before = (self.attempt, len(self._events), self._clock.now)
 
     def call_is_over(self) -> None:
         """The call has come back, of its own accord or not."""
         self._breakout.reset()
+
+    @property
+    def moment(self) -> int:
+        """The present moment, in virtual nanoseconds."""
+        return self._clock.now
 
     def seconds(self, moment: int) -> float:
         """A moment as seconds on the timeline."""
@@ -98,18 +102,35 @@ class Recorder:
         Raises:
             EndedByWorld: It has.
         """
+        if self.is_over():
+            self._breakout.throw(EndedByWorld(self._limit))
+
+    def waits(self) -> None:
+        """An event loop waited: that makes no event, but it may go on for too long as well."""
+        self._uneventful += 1
+        self.is_over()
+
+    def tear(self) -> None:
+        """What the call waited for was ended by the world: it must not begin anything new."""
+        self._limit = "a wait without an end"
+
+    def expired(self) -> BaseException | None:
+        """What the call is to be ended with, if it has gone on for too long."""
+        return EndedByWorld(self._limit) if self._limit else None
+
+    def is_over(self) -> bool:
+        """Whether the call has gone on for too long."""
         if self._limit is None:
             self._limit = self._exceeded()
             if self._limit:
                 self.add(CutShort, limit=self._limit, location=self.here())
-        if self._limit:
-            self._breakout.throw(EndedByWorld(self._limit))
+        return self._limit is not None
 
     def _exceeded(self) -> str | None:
         attempts, events, began = self._before
         if self.attempt - attempts > self._max_attempts:
             return f"more than {self._max_attempts} attempts without success"
-        if len(self._events) - events > MAX_EVENTS:
+        if len(self._events) + self._uneventful - events > MAX_EVENTS:
             return f"more than {MAX_EVENTS} waits and messages"
         if self._clock.now - began > MAX_SECONDS * 1e9:
             return "more than 7 days of virtual time"

@@ -6,6 +6,9 @@ which something is due, once for all who wait: two threads that sleep five secon
 
 Whichever thread comes to wait last finds this out and moves the clock; there is no thread of the world's own.
 The simulated services are run from inside these waits, so on one thread all is in a fixed order.
+
+A wait for something outside of the simulation, such as a child process, is really waited for: meanwhile
+virtual time stands still, and a deadline passes only when as much real time has passed.
 """
 
 from __future__ import annotations
@@ -17,28 +20,40 @@ from dataclasses import dataclass
 from pytest_ralph.world import real
 from pytest_ralph.world.agenda import Agenda
 from pytest_ralph.world.clock import TICK, Clock
+from pytest_ralph.world.endings import NeverEnds
 from pytest_ralph.world.threads import Threads
 
 Ready = Callable[[], object]
+Outsider = Callable[[], "str | None"]
 
 
-class NeverEnds(BaseException):
-    """Raised in a wait that nothing could ever end.
-
-    It derives from BaseException so that the code under test does not take it for a failure to handle.
-    """
+class WorldIsOver(Exception):  # noqa: N818 - an event, and never seen by the code under test
+    """Ends the waits of threads that outlive their world: they wait on in real time."""
 
 
 @dataclass(eq=False, kw_only=True)
 class Waiter:
-    """One thread in one wait."""
+    """One thread in one wait.
+
+    Attributes:
+        ready: Says whether it is over.
+        deadline: When it is over in any case, in virtual nanoseconds.
+        thread: Native id of the thread.
+        on_network: Whether it waits for a simulated service.
+        outsider: Names what it waits for outside of the simulation, if anything.
+        over: Whether it is over, though the thread may not have noticed yet.
+        patience: Real seconds for which nothing in sight could end it.
+        really: Real nanoseconds it has lasted at this virtual moment, because of outsiders.
+    """
 
     ready: Ready
     deadline: int | None
     thread: int
-    may_get_stuck: bool
+    on_network: bool
+    outsider: Outsider | None
     over: bool = False
     patience: float = 0.0
+    really: int = 0
 
     def is_due(self, now: int) -> bool:
         """Whether the wait is over, even if its thread has not noticed yet."""
@@ -52,10 +67,12 @@ class Services:
     Attributes:
         pump: Lets them read what has arrived and answer; True if anything happened.
         settled: Whether no bytes are on their way in either direction.
+        break_off: Ends what event loops would wait for for ever; True if there was anything.
     """
 
     pump: Callable[[], bool]
     settled: Callable[[], bool]
+    break_off: Callable[[], bool]
 
 
 # Real seconds that a thread in an unknown wait is given before its silence is taken to be final.
@@ -63,6 +80,8 @@ _GRACE = 1.0
 # The same where the thread of the test body itself is the one that waits elsewhere.
 _BODY_GRACE = 5.0
 _GRACE_STEP = 0.001
+# How often time may still move after a call was told to end, before the body's own wait is torn.
+_FAREWELL_MOVES = 100
 
 
 class Scheduler:
@@ -72,12 +91,26 @@ class Scheduler:
         clock: The clock to move.
         agenda: What the services still have to do.
         services: The services.
+        children: Names a child process that may still do something, if there is one.
+        expired: What the present call is to be ended with, once it has gone on for too long.
     """
 
-    def __init__(self, clock: Clock, agenda: Agenda, services: Services) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        agenda: Agenda,
+        services: Services,
+        children: Outsider,
+        expired: Callable[[], BaseException | None],
+    ) -> None:
         self.clock = clock
         self._agenda = agenda
         self._services = services
+        self._children = children
+        self._expired = expired
+        self._farewells = 0
+        self._over = False
+        self.outside: dict[str, int] = {}
         self._mutex = real.Mutex()
         self._arriving: set[int] = set()
         self._waiters: list[Waiter] = []
@@ -111,28 +144,53 @@ class Scheduler:
         """Whether the calling thread is running a service right now, and so must not wait."""
         return self._inside == real.thread_id()
 
-    def wait(self, ready: Ready, deadline: int | None, *, may_get_stuck: bool = True) -> bool:
+    def close(self) -> None:
+        """Let threads that still wait here wait on in real time."""
+        self._over = True
+
+    def left(self, deadline: int) -> float:
+        """Seconds until a virtual moment."""
+        return max(0.0, (deadline - self.clock.now) / 1e9)
+
+    def wait(
+        self,
+        ready: Ready,
+        deadline: int | None,
+        *,
+        on_network: bool = False,
+        outsider: Outsider | None = None,
+    ) -> bool:
         """Wait until ``ready`` or until the virtual moment ``deadline``.
 
         Args:
             ready: Says whether the wait is over. It is called from any thread and must not block.
             deadline: Virtual nanoseconds; None to wait without limit.
-            may_get_stuck: Whether this wait is ended by `NeverEnds` when nothing can end it.
+            on_network: Whether it is a wait for a simulated service.
+            outsider: Names what is waited for outside of the simulation, if anything.
 
         Returns:
             True when ready, False when the deadline came first.
 
         Raises:
             NeverEnds: Nothing can ever end this wait.
+            WorldIsOver: The world was closed meanwhile.
         """
         if self.serving:
             raise RuntimeError("pytest-ralph: the callback of a declared answer must not wait for others")
-        me = Waiter(ready=ready, deadline=deadline, thread=real.thread_id(), may_get_stuck=may_get_stuck)
+        me = Waiter(
+            ready=ready,
+            deadline=deadline,
+            thread=real.thread_id(),
+            on_network=on_network,
+            outsider=outsider,
+        )
         with self.alone():
             self._waiters.append(me)
         patience = 0.00005
         try:
             while True:
+                if self._over:
+                    raise WorldIsOver
                 with self.alone():
                     over = self._look(me)
                     me.over = over is not None
@@ -152,7 +210,7 @@ class Scheduler:
 
     def pass_time(self, seconds: float) -> None:
         """Let virtual time pass with everything that is due in it, as if the world slept."""
-        self.wait(lambda: False, self.clock.now + round(seconds * 1e9), may_get_stuck=False)
+        self.wait(lambda: False, self.clock.now + round(seconds * 1e9))
 
     def _really_sleep(self, seconds: float) -> None:
         began = real.monotonic_ns()
@@ -214,20 +272,69 @@ class Scheduler:
         return frozenset(waiter.thread for waiter in self._waiters)
 
     def _move(self, me: Waiter) -> None:
-        moments = [waiter.deadline for waiter in self._waiters if waiter.deadline is not None]
-        due = self._agenda.next_due
-        if due is not None and all(due <= moment for moment in moments):
-            self.clock.move_to(due)
-        elif moments:
-            # A microsecond past the deadline: code that tests "is it later than" must find it so.
-            self.clock.move_to(min(moments) + TICK)
+        goal = self._next_moment()
+        if (name := self._outsider()) is not None:
+            self._really_wait(name, goal)
+        elif goal is not None:
+            self._move_to(goal)
         elif self._may_still_wake(me):
             me.patience += _GRACE_STEP
             self._really_sleep(_GRACE_STEP)
-        elif me.may_get_stuck or not any(waiter.may_get_stuck for waiter in self._waiters):
-            raise NeverEnds
-        else:
+        elif not self._services.break_off():
+            if self._is_stuck(me):
+                raise NeverEnds
             self._really_sleep(_GRACE_STEP)
+        self._say_farewell(me)
+
+    def _next_moment(self) -> int | None:
+        """The earliest moment at which something is due."""
+        moments = [waiter.deadline for waiter in self._waiters if waiter.deadline is not None]
+        due = self._agenda.next_due
+        if due is not None and all(due <= moment for moment in moments):
+            return due
+        # A microsecond past the deadline: code that tests "is it later than" must find it so.
+        return min(moments) + TICK if moments else None
+
+    def _move_to(self, moment: int) -> None:
+        self.clock.move_to(moment)
+        for waiter in self._waiters:
+            waiter.really = 0
+
+    def _say_farewell(self, me: Waiter) -> None:
+        """End the body's wait if the call was told to end and goes on by other threads or tasks."""
+        error = self._expired()
+        if error is None:
+            self._farewells = 0
+            return
+        self._farewells += 1
+        if self._farewells == 1:
+            self._services.break_off()
+        elif self._farewells > _FAREWELL_MOVES and me.thread == self._body:
+            raise error
+
+    def _outsider(self) -> str | None:
+        """What outside of the simulation may still do something."""
+        for waiter in self._waiters:
+            if waiter.outsider is not None and (name := waiter.outsider()) is not None:
+                return name
+        return self._children()
+
+    def _really_wait(self, name: str, goal: int | None) -> None:
+        """Give an outsider a moment of real time."""
+        began = real.monotonic_ns()
+        self._really_sleep(_GRACE_STEP)
+        passed = real.monotonic_ns() - began
+        self.outside[name] = self.outside.get(name, 0) + passed
+        for waiter in self._waiters:
+            waiter.really += passed
+        if goal is not None and max(waiter.really for waiter in self._waiters) >= goal - self.clock.now:
+            self._move_to(goal)
+
+    def _is_stuck(self, me: Waiter) -> bool:
+        """Whether mine is the wait to end when nothing can end any: where the cause is, if possible."""
+        if any(waiter.on_network for waiter in self._waiters):
+            return me.on_network
+        return me.thread == self._body or self._body not in self._known()
 
     def _may_still_wake(self, me: Waiter) -> bool:
         """Whether a thread that waits where the world cannot see may yet end this wait."""

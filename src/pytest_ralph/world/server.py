@@ -170,6 +170,10 @@ class ServiceConnection:
         if data:
             self._http11.receive_data(data)
             self._parse()
+        if self._tls is not None and self._tls.closed and not self.closed:
+            # The client said goodbye (close_notify) and may wait for the same before it closes the socket.
+            self._abandoned()
+            self.close()
 
     def _parse(self) -> None:
         while not self.closed and self._exchange is None:
@@ -310,9 +314,12 @@ class ServiceConnection:
             self.close()
 
     def _client_closed(self) -> None:
+        self._abandoned()
+        self._shut()
+
+    def _abandoned(self) -> None:
         if self._exchange is not None or self._partial is not None:
             self._record(Abandoned)
-        self._shut()
 
     def _broken(self, how: str) -> None:
         self._record(Broken, how=how)

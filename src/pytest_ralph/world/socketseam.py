@@ -10,27 +10,27 @@ import _socket
 import errno
 import socket
 import ssl
-import threading
 import weakref
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 
 from pytest_ralph.core.fault import Connect
 from pytest_ralph.core.timeline import GaveUp, Stuck
 from pytest_ralph.world import real
-from pytest_ralph.world.network import ClientEnd, Endpoint, Network, UndeclaredHost, no_delay
-from pytest_ralph.world.recorder import EndedByWorld, Recorder
+from pytest_ralph.world.endings import Ended, NeverEnds
+from pytest_ralph.world.network import SYN_SECONDS, ClientEnd, Endpoint, Network, UndeclaredHost, no_delay
+from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Repointed, Undo
-from pytest_ralph.world.scheduler import NeverEnds, Scheduler
+from pytest_ralph.world.scheduler import Scheduler, WorldIsOver
+from pytest_ralph.world.tasks import strand
 from pytest_ralph.world.tls import Authority, Bundles
 
 T = TypeVar("T")
 
 _POLLIN, _POLLOUT = 0x1, 0x4
-# What Linux gives a SYN that nobody answers: tcp_syn_retries = 6, see tcp(7).
-_SYN_SECONDS = 127.0
 _RAW = _socket.socket
+_CONNECT_ERROR = (socket.SOL_SOCKET, socket.SO_ERROR)
 _WANTS: dict[type[BaseException], int] = {
     ssl.SSLWantReadError: _POLLIN,
     ssl.SSLWantWriteError: _POLLOUT,
@@ -128,12 +128,13 @@ class Client:
                 return False
             if self._scheduler.serving:
                 raise UnsupportedError(_IN_CALLBACK)
-            if _RAW.gettimeout(sock) == 0:
-                raise UnsupportedError(_ASYNCHRONOUS.format(endpoint.upstream.url))
             self._recorder.check()
         self._scheduler.settle()
         attempt, outcome = self.network.meet(endpoint)
         if outcome is Connect.IGNORE:
+            if _RAW.gettimeout(sock) == 0:
+                self.network.leave_unanswered(endpoint, attempt, sock.fileno())
+                _RAW.connect(sock, endpoint.silence.port)  # raises that it is under way, for ever
             self._wait_unanswered(sock, endpoint, attempt)
         self._really_connect(sock, endpoint, attempt, refused=outcome is Connect.REFUSE)
         return True
@@ -156,8 +157,9 @@ class Client:
     def _wait_unanswered(self, sock: Any, endpoint: Endpoint, attempt: int) -> None:
         timeout = _RAW.gettimeout(sock)
         began = self._scheduler.clock.now
-        patience = _SYN_SECONDS if timeout is None else timeout
-        self._scheduler.wait(_never, began + round(patience * 1e9), may_get_stuck=False)
+        patience = SYN_SECONDS if timeout is None else timeout
+        with suppress(WorldIsOver):
+            self._scheduler.wait(_never, began + round(patience * 1e9), on_network=True)
         self._gave_up(endpoint, attempt, "connect", began)
         if timeout is None:
             raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
@@ -197,8 +199,10 @@ class Client:
         fd = sock.fileno()
         deadline = None if end.timeout is None else began + round(end.timeout * 1e9)
         try:
-            if self._scheduler.wait(lambda: real.ready(fd, mask), deadline):
+            if self._scheduler.wait(lambda: real.ready(fd, mask), deadline, on_network=True):
                 return
+        except WorldIsOver:
+            return  # by now the socket waits by itself
         except NeverEnds:
             self._recorder.add(Stuck, phase=phase, call=f"socket {phase}", location=self._recorder.here())
             raise
@@ -218,8 +222,11 @@ class Client:
     def sends(self, end: ClientEnd) -> None:
         """Remember which line of the user's sends."""
         end.location = self._recorder.here() or end.location
-        end.site = self._recorder.site()
-        end.thread = threading.get_ident()
+        end.site = self._recorder.site() or end.site
+        end.thread = strand()
+        if end.timeout == 0:
+            # An event loop would take an exception here for one of its own: the network ends the connection.
+            self._recorder.is_over()
 
     def trust(self, context: ssl.SSLContext, server_hostname: object) -> None:
         """Let a client's context accept our certificate when it is for a declared host."""
@@ -234,10 +241,6 @@ class UnsupportedError(RuntimeError):
 
 
 _IN_CALLBACK = "pytest-ralph: the callback of a declared answer must not use the network"
-_ASYNCHRONOUS = (
-    "pytest-ralph: the connection to {} is made on a non-blocking socket, as asyncio does. Asynchronous "
-    "clients are not supported; gate the blocking client, or run this test without --ralph and its fixtures"
-)
 _TIMEOUT_MESSAGES = {
     "handshake": "The handshake operation timed out",
     "read": "The read operation timed out",
@@ -250,7 +253,7 @@ def _closing(sock: Any) -> Generator[None]:
     """When the world refuses or ends a call, close its socket: the client cannot know that it should."""
     try:
         yield
-    except (EndedByWorld, NeverEnds, UndeclaredHost, UnsupportedError):
+    except (Ended, UndeclaredHost, UnsupportedError):
         _RAW.close(sock)
         raise
 
@@ -409,7 +412,13 @@ def _options(client: Client) -> dict[str, Any]:
         _RAW.getpeername(self)  # raises when no longer connected
         return (end.endpoint.address, end.endpoint.origin.port)
 
+    def getsockopt(self: Any, level: int, option: int, *buffer: Any) -> Any:
+        if (level, option) == _CONNECT_ERROR and client.network.has_timed_out(self.fileno()):
+            return errno.ETIMEDOUT
+        return _RAW.getsockopt(self, level, option, *buffer)
+
     return {
+        "getsockopt": getsockopt,
         "settimeout": settimeout,
         "gettimeout": gettimeout,
         "setblocking": setblocking,

@@ -103,6 +103,7 @@ class ServerTLS:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self.established = False
+        self.closed = False
 
     def receive(self, data: bytes, send: Callable[[bytes], None]) -> bytes:
         """Take bytes from the wire.
@@ -143,6 +144,9 @@ class ServerTLS:
                 self.established = True
             while chunk := self._tls.read(_MAX_RECORD):
                 chunks.append(chunk)
-        except (ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            self.closed = True
+        except ssl.SSLZeroReturnError:
+            self.closed = True
+        except (ssl.SSLWantReadError, ssl.SSLEOFError):
             pass
         return b"".join(chunks)

@@ -11,11 +11,14 @@ from pytest_ralph.core.location import Locator
 from pytest_ralph.core.timeline import Escaped, Timeline, Waited
 from pytest_ralph.world import lockseam, logseam, real, repoint
 from pytest_ralph.world.agenda import Agenda
-from pytest_ralph.world.clock import Clock, RealClock, VirtualClock
+from pytest_ralph.world.clock import Clock, RealClock, VirtualClock, aligned
 from pytest_ralph.world.network import Names, Network
+from pytest_ralph.world.outsiders import Children, Outsiders
+from pytest_ralph.world.pollseam import PollSeam, Waits
 from pytest_ralph.world.recorder import Recorder
-from pytest_ralph.world.scheduler import Scheduler, Services
+from pytest_ralph.world.scheduler import Scheduler, Services, WorldIsOver
 from pytest_ralph.world.socketseam import Client, SocketSeam
+from pytest_ralph.world.tasks import Tasks
 from pytest_ralph.world.timeseam import TimeSeam
 from pytest_ralph.world.tls import Authority, Bundles
 from pytest_ralph.world.upstream import Upstream, origin
@@ -45,6 +48,7 @@ class Seams:
     latest: int = 0
     _time: TimeSeam | None = None
     _sockets: SocketSeam | None = None
+    _polls: PollSeam | None = None
     _authority: Authority | None = None
 
     @property
@@ -52,6 +56,12 @@ class Seams:
         """The seam of clocks."""
         self._time = self._time or TimeSeam()
         return self._time
+
+    @property
+    def polls(self) -> PollSeam:
+        """The seam of event loops."""
+        self._polls = self._polls or PollSeam()
+        return self._polls
 
     @property
     def sockets(self) -> SocketSeam:
@@ -69,7 +79,7 @@ class Seams:
         if self.realtime:
             return RealClock()
         now = real.monotonic_ns()
-        start = max(now, self.latest + round(FAR_AHEAD * 1e9))
+        start = aligned(max(now, self.latest + round(FAR_AHEAD * 1e9)))
         return VirtualClock(start, real.time_ns() + start - now)
 
 
@@ -86,6 +96,7 @@ class World:
         self.clock: Clock = seams.clock()
         self.recorder = Recorder(self.clock, locator)
         self._agenda = Agenda()
+        self._tasks = Tasks(self.recorder, locator)
         self.network = Network(
             seams.names,
             seams.authority,
@@ -97,13 +108,21 @@ class World:
         self.scheduler = Scheduler(
             self.clock,
             self._agenda,
-            Services(pump=self.network.pump, settled=self.network.settled),
+            Services(pump=self.network.pump, settled=self.network.settled, break_off=self._break_off),
+            children=Children().busy,
+            expired=self.recorder.expired,
         )
+        self._waits = Waits(self.scheduler, self.recorder, Outsiders(self.network.simulates))
+
         self._client = Client(self.network, self.scheduler, self.recorder, seams.authority, seams.bundles)
         self._undo: ExitStack | None = None
 
     def _settle(self) -> None:
         self.scheduler.settle()
+
+    def _break_off(self) -> bool:
+        """End what event loops wait for for ever: the network first, for it is where the cause is."""
+        return self.network.break_off() or self._tasks.rouse()
 
     @property
     def timeline(self) -> Timeline:
@@ -122,6 +141,8 @@ class World:
         with ExitStack() as stack:
             stack.callback(logseam.install(self.recorder))
             stack.callback(self._seams.sockets.install(self._client))
+            stack.callback(self._seams.polls.install(self._waits))
+            stack.callback(self._tasks.install())
             if isinstance(self.clock, VirtualClock):
                 stack.callback(lockseam.install(self.scheduler, self.recorder))
                 stack.callback(self._seams.time.install(self.clock, self.sleep))
@@ -141,6 +162,7 @@ class World:
             if not self._seams.only_worlds:
                 stack.callback(self._seams.bundles.catch_up_all)
             stack.callback(self._end_connections)
+            stack.callback(self.scheduler.close)
             stack.callback(self.leave)
 
     def _end_connections(self) -> None:
@@ -168,7 +190,11 @@ class World:
         self.recorder.check()
         began = self.clock.now
         location = self.recorder.here()
-        self.scheduler.wait(lambda: False, began + round(seconds * 1e9), may_get_stuck=False)
+        until = began + round(seconds * 1e9)
+        try:
+            self.scheduler.wait(lambda: False, until)
+        except WorldIsOver:
+            real.sleep(self.scheduler.left(until))
         self.recorder.add(
             Waited,
             at=began,
@@ -200,16 +226,19 @@ class World:
     @contextmanager
     def watch(self) -> Generator[None]:
         """Note real time that a call spends blocked where the world cannot see."""
-        before = _blocked() - self.scheduler.slept
+        before, outside = _blocked() - self.scheduler.slept, dict(self.scheduler.outside)
         try:
             yield
         finally:
-            escaped = _blocked() - self.scheduler.slept - before
+            for name, passed in self.scheduler.outside.items():
+                self._note_escape(name, (passed - outside.get(name, 0)) / 1e9, _ESCAPE_SECONDS)
             limit = _ESCAPE_SECONDS if self.scheduler.threads < 2 else _ESCAPE_SECONDS_WITH_THREADS
-            if self.clock.virtual and escaped > limit:
-                self.recorder.add(
-                    Escaped, call="a wait that the virtual clock does not see", seconds=round(escaped, 1)
-                )
+            unseen = "a wait that the virtual clock does not see"
+            self._note_escape(unseen, _blocked() - self.scheduler.slept - before, limit)
+
+    def _note_escape(self, call: str, seconds: float, limit: float) -> None:
+        if self.clock.virtual and seconds > limit:
+            self.recorder.add(Escaped, call=call, seconds=round(seconds, 1))
 
 
 def _blocked() -> float:
