@@ -5,6 +5,7 @@
 #   make test-all  the tests alone, on every supported Python and on the oldest supported pytest
 #   make format    format the code and apply safe lint fixes
 #   make docs      build the documentation into docs/_build/html
+#   make compatibility  write docs/reference/compatibility.md anew, from the results of the tests
 #   make bench     run the benchmarks
 #   make clean     remove everything that can be made again
 
@@ -30,7 +31,7 @@ $(call heading,creating $(2))
 @$(2)/bin/python -m pip install --quiet $(3) --editable .
 endef
 
-.PHONY: demo test lint types coverage docs bench test-all format clean
+.PHONY: demo test lint types coverage docs compatibility bench test-all format clean
 
 demo: $(STAMP)
 	$(call heading,demo: pytest --ralph --tb=no docs/examples)
@@ -57,7 +58,7 @@ types: $(STAMP)
 coverage: $(STAMP)
 	$(call heading,tests with coverage)
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -n 2
+	@$(BIN)/coverage run -m pytest -n 2 --compatibility=check
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=90
 
@@ -65,6 +66,10 @@ coverage: $(STAMP)
 docs: $(STAMP)
 	$(call heading,documentation)
 	@$(BIN)/sphinx-build -q -E -W --keep-going -n docs docs/_build/html
+
+compatibility: $(STAMP)
+	$(call heading,tests of compatibility)
+	@$(BIN)/pytest -q -n 2 --compatibility=write
 
 bench: $(STAMP)
 	$(call heading,benchmarks)

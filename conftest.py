@@ -1,1 +1,1 @@
-pytest_plugins = ["pytester", "tests.harness", "tests.worlds"]
+pytest_plugins = ["pytester", "tests.harness", "tests.worlds", "tests.compatibility"]
