@@ -1,7 +1,7 @@
 """The table of what is supported, made from the results of the tests that show it.
 
-A test that shows how something of the field is judged carries ``@pytest.mark.shows(group, name, what)``. The page
-docs/reference/compatibility.md is written from the results: ``--compatibility=write`` writes it,
+A test that shows how something of the field is judged carries ``@pytest.mark.shows(group, name, what)``.
+The page docs/reference/compatibility.md is written from the results: ``--compatibility=write`` writes it,
 ``--compatibility=check`` fails a run whose results are not those on the page.
 """
 
@@ -36,9 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "shows(group, name, what, support='yes'): a row of the table of support"
-    )
+    config.addinivalue_line("markers", "shows(group, name, what, support): a row of the table of support")
     mode = config.getoption("compatibility")
     if mode and not hasattr(config, "workerinput"):
         config.pluginmanager.register(Collector(mode))
@@ -65,8 +63,12 @@ class Collector:
         self._problem = ""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "call" and report.passed:
-            self._rows.update(tuple(row) for name, row in report.user_properties if name == "shows")
+        found: list[Any] = [row for name, row in report.user_properties if name == "shows"]
+        if report.skipped:
+            # What this interpreter cannot show stays as another has shown it.
+            self._rows.update(tuple(row) for row in found if _line(*row[1:]) in PAGE.read_text("utf-8"))
+        elif report.when == "call" and report.passed:
+            self._rows.update(tuple(row) for row in found)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -97,8 +99,10 @@ def rendered(page: str, rows: Iterable[tuple[str, ...]]) -> str:
     for group, title in GROUPS.items():
         mine = sorted({row[1:] for row in rows if row[0] == group}, key=lambda row: (row[0].lower(), row))
         if mine:
-            lines = [f"| {name} | {support} | {what} |" for name, what, support in mine]
-            parts.append(
-                "\n".join([f"## {title}", "", "| | supported | what is tested |", "|---|---|---|", *lines])
-            )
-    return head + _BEGIN + "\n" + "\n\n".join(parts) + "\n\n" + _END + tail
+            lines = [f"## {title}", "", "| | supported | what is tested |", "|---|---|---|"]
+            parts.append("\n".join([*lines, *(_line(*row) for row in mine)]))
+    return "\n".join([head + _BEGIN, *(f"{part}\n" for part in parts), _END + tail])
+
+
+def _line(name: str, what: str, support: str) -> str:
+    return f"| {name} | {support} | {what} |"
