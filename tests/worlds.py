@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,17 @@ from pytest_ralph.core.location import Locator
 from pytest_ralph.world.world import Seams, World
 
 SEAMS = Seams()
+
+
+@contextmanager
+def entered() -> Iterator[World]:
+    """A world of its own, entered."""
+    world = World(SEAMS, Locator(Path(__file__).parent))
+    try:
+        world.enter()
+        yield world
+    finally:
+        world.close()
 
 
 @pytest.fixture

@@ -97,45 +97,6 @@ def test_two_threads_that_sleep_take_the_longer_of_both(live: Live):
     assert live(call) == pytest.approx(5, abs=0.01)
 
 
-def test_waits_of_the_threading_module(live: Live):
-    def call() -> dict[str, float]:
-        found = {}
-
-        def timed(name: str, wait: Callable[[], Any]) -> None:
-            began = time.monotonic()
-            wait()
-            found[name] = round(time.monotonic() - began, 2)
-
-        event, condition, lock = threading.Event(), threading.Condition(), threading.Lock()
-        lock.acquire()
-        timed("event", lambda: event.wait(4))
-        timed("lock", lambda: lock.acquire(timeout=3))
-        with condition:
-            timed("condition", lambda: condition.wait(2))
-        timed("semaphore", lambda: threading.Semaphore(0).acquire(timeout=6))
-        threading.Timer(7, event.set).start()
-        timed("timer", event.wait)
-
-        def take() -> None:
-            with pytest.raises(queue.Empty):
-                queue.Queue().get(timeout=8)
-
-        timed("queue", take)
-        with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            timed("future", lambda: pool.submit(time.sleep, 9).result())
-        return found
-
-    assert live(call) == {
-        "event": 4,
-        "lock": 3,
-        "condition": 2,
-        "semaphore": 6,
-        "timer": 7,
-        "queue": 8,
-        "future": 9,
-    }
-
-
 def test_a_result_that_is_not_waited_for_long_enough(live: Live):
     def call() -> float:
         began = time.monotonic()

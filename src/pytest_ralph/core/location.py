@@ -109,12 +109,16 @@ class Locator:
     def _classify(self, filename: str) -> str:
         if filename in self._tests:
             kind = "test"
-        elif filename.startswith(("<", *self._foreign)) or _installed(filename):
+        elif filename.startswith(("<", *self._foreign)) or _installed(filename) or self._is_lost(filename):
             kind = "foreign"
         else:
             kind = "code"
         self._kinds[filename] = kind
         return kind
+
+    def _is_lost(self, filename: str) -> bool:
+        """Whether it is the name of a source that is not here, as compiled modules give."""
+        return not os.path.isabs(filename) and not os.path.exists(os.path.join(self._root, filename))
 
     def _location(self, filename: str, line: int, function: str) -> Location:
         path = os.path.relpath(filename, self._root) if os.path.isabs(filename) else filename

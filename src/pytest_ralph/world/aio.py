@@ -8,14 +8,58 @@ from __future__ import annotations
 
 import functools
 import sys
+from contextlib import ExitStack
 from typing import Any
 
+from pytest_ralph.world.repoint import Repointed, Undo, original
 from pytest_ralph.world.suspended import IsMine, Suspended, stack
+from pytest_ralph.world.unsupported import UnsupportedError
 
 
 def module() -> Any:
     """The module, if the program has imported it."""
     return sys.modules.get("asyncio")
+
+
+_REFUSAL = (
+    "pytest-ralph: {} waits and connects in C, where neither virtual time nor the simulated services can be "
+    "seen. Run the gated test on asyncio's own event loop: asyncio.run instead of uvloop.run, and no policy "
+    "or loop factory of uvloop in the tests"
+)
+
+
+def refuse_foreign_loops() -> Undo:
+    """Refuse event loops that are not asyncio's own. Returns what undoes it.
+
+    uvloop's are refused when they are made, for one that cannot run cannot be closed either. Any other is
+    when it begins to run: every event loop says so by ``asyncio._set_running_loop``.
+    """
+    with ExitStack() as stack:
+        stack.callback(_redirect().install())
+        uvloop: Any = sys.modules.get("uvloop")
+        if uvloop is not None:
+            made = uvloop.Loop.__init__
+            uvloop.Loop.__init__ = _refuse
+            stack.callback(lambda: setattr(uvloop.Loop, "__init__", made))
+        return stack.pop_all().close
+
+
+@functools.cache
+def _redirect() -> Repointed:
+    builtin = module()._set_running_loop
+    real = original(builtin)
+
+    def set_running_loop(loop: Any) -> None:
+        if loop is not None and not isinstance(loop, module().BaseEventLoop):
+            _refuse(loop)
+        real(loop)
+
+    return Repointed(builtin, set_running_loop)
+
+
+def _refuse(loop: Any, *_: Any, **__: Any) -> None:
+    name = f"the event loop {type(loop).__module__.partition('.')[0]}.{type(loop).__name__}"
+    raise UnsupportedError(_REFUSAL.format(name))
 
 
 def stuck(loop: Any, is_mine: IsMine) -> list[Suspended]:

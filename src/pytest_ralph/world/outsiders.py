@@ -58,8 +58,8 @@ class Outsiders:
         if stat.S_ISSOCK(found.st_mode):
             return None if self._is_simulated(found.st_ino) else _foreign_socket(fd)
         if stat.S_ISFIFO(found.st_mode):
-            return None if _is_held_twice(found.st_ino) else "a pipe to another process"
-        return "a child process" if _link(fd) == "anon_inode:[pidfd]" else None
+            return None if _is_held_twice(found.st_ino) else "another process"
+        return "another process" if _link(fd) == "anon_inode:[pidfd]" else None
 
 
 class Children:
@@ -75,7 +75,7 @@ class Children:
             return None
         now = real.monotonic_ns()
         awake = [pid for pid in _children() if pid not in self._before and self._may_act(pid, now)]
-        return "a child process" if awake else None
+        return "another process" if awake else None
 
     def _may_act(self, pid: int, now: int) -> bool:
         counter = _run_counter(pid)

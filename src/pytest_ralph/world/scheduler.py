@@ -234,6 +234,8 @@ class Scheduler:
                 return True
             if me.deadline is not None and me.deadline <= self.clock.now:
                 return False
+            # Asked first: the end of a child process wakes the thread that waits for it, which is seen then.
+            outsider = self._outsider()
             if not self._all_wait():
                 return None
             # What a thread did just before it fell asleep may have come after the look above.
@@ -243,7 +245,7 @@ class Scheduler:
             others = [waiter for waiter in self._waiters if waiter is not me]
             if self._arriving - self._known() or any(each.is_due(self.clock.now) for each in others):
                 return None
-            self._move(me)
+            self._move(me, outsider)
 
     def _settle(self) -> None:
         self._inside = real.thread_id()
@@ -271,10 +273,10 @@ class Scheduler:
     def _known(self) -> frozenset[int]:
         return frozenset(waiter.thread for waiter in self._waiters)
 
-    def _move(self, me: Waiter) -> None:
+    def _move(self, me: Waiter, outsider: str | None) -> None:
         goal = self._next_moment()
-        if (name := self._outsider()) is not None:
-            self._really_wait(name, goal)
+        if outsider is not None:
+            self._really_wait(outsider, goal)
         elif goal is not None:
             self._move_to(goal)
         elif self._may_still_wake(me):
@@ -314,10 +316,10 @@ class Scheduler:
 
     def _outsider(self) -> str | None:
         """What outside of the simulation may still do something."""
-        for waiter in self._waiters:
-            if waiter.outsider is not None and (name := waiter.outsider()) is not None:
-                return name
-        return self._children()
+        if (name := self._children()) is not None:
+            return name
+        outsiders = [waiter.outsider for waiter in self._waiters if waiter.outsider is not None]
+        return next((name for outsider in outsiders if (name := outsider()) is not None), None)
 
     def _really_wait(self, name: str, goal: int | None) -> None:
         """Give an outsider a moment of real time."""
@@ -340,6 +342,8 @@ class Scheduler:
         """Whether a thread that waits where the world cannot see may yet end this wait."""
         if self._threads is None:
             return False
+        if not me.patience:
+            return True  # it may have done so since the last look
         known = self._known()
         if self._body not in known:
             return me.patience < _BODY_GRACE

@@ -25,6 +25,7 @@ from pytest_ralph.world.repoint import Repointed, Undo
 from pytest_ralph.world.scheduler import Scheduler, WorldIsOver
 from pytest_ralph.world.tasks import strand
 from pytest_ralph.world.tls import Authority, Bundles
+from pytest_ralph.world.unsupported import UnsupportedError
 
 T = TypeVar("T")
 
@@ -234,10 +235,6 @@ class Client:
             self._authority().trusted_by(context)
         else:
             self.bundles.catch_up(context)
-
-
-class UnsupportedError(RuntimeError):
-    """The code under test uses something that cannot be simulated."""
 
 
 _IN_CALLBACK = "pytest-ralph: the callback of a declared answer must not use the network"

@@ -73,6 +73,7 @@ class Tasks:
         with ExitStack() as stack:
             stack.callback(_set(ThreadPoolExecutor, "submit", self._submit(ThreadPoolExecutor.submit)))
             if (asyncio := aio.module()) is not None:
+                stack.callback(aio.refuse_foreign_loops())
                 loop = asyncio.BaseEventLoop
                 stack.callback(_set(loop, "create_task", self._create_task(loop.create_task)))
                 sleep = asyncio.sleep.__code__

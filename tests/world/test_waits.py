@@ -1,0 +1,421 @@
+"""Every way to wait: what passes in virtual time, and what is really waited for and noted as an escape."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import functools
+import multiprocessing
+import queue
+import sched
+import select
+import selectors
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from pytest_ralph.core.timeline import Escaped
+from pytest_ralph.world import world as world_module
+from pytest_ralph.world.world import World
+from tests.worlds import entered
+
+Live = Callable[[Callable[[], Any]], Any]
+Timed = Callable[[Callable[[], Any]], float]
+Escapes = Callable[[Callable[[], Any]], "tuple[float, set[str]]"]
+
+# Far longer than anybody would really wait for a test.
+LONG = 3600.0
+
+
+def wait(name: str, what: str) -> pytest.MarkDecorator:
+    return pytest.mark.shows("waits", f"`{name}`", what)
+
+
+def case(function: Callable[[], Any], name: str, what: str = "with a timeout") -> Any:
+    return pytest.param(function, marks=wait(name, what), id=name)
+
+
+@pytest.fixture
+def timed(world: World, live: Live) -> Timed:
+    """Virtual seconds that a wait takes; makes sure that none of it was real."""
+
+    def run(function: Callable[[], Any]) -> float:
+        def call() -> float:
+            began = time.monotonic()
+            with world.watch():
+                function()
+            return time.monotonic() - began
+
+        took: float = live(call)
+        assert world.timeline.of(Escaped) == []
+        return took
+
+    return run
+
+
+def locked() -> threading.Lock:
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+def held_by_another(make: Callable[[], Any]) -> Any:
+    lock = make()
+    thread = threading.Thread(target=lock.acquire)
+    thread.start()
+    thread.join()
+    return lock
+
+
+def full() -> queue.Queue[int]:
+    found: queue.Queue[int] = queue.Queue(1)
+    found.put(1)
+    return found
+
+
+def in_condition() -> None:
+    with (condition := threading.Condition()):
+        condition.wait(LONG)
+
+
+def for_a_predicate() -> None:
+    with (condition := threading.Condition()):
+        assert not condition.wait_for(lambda: False, LONG)
+
+
+def barrier() -> None:
+    with pytest.raises(threading.BrokenBarrierError):
+        threading.Barrier(2).wait(LONG)
+
+
+def nothing_in(take: Callable[[], Any]) -> Callable[[], None]:
+    def wait_for_it() -> None:
+        with pytest.raises(queue.Empty):
+            take()
+
+    return wait_for_it
+
+
+def no_room() -> None:
+    with pytest.raises(queue.Full):
+        full().put(2, timeout=LONG)
+
+
+def unfinished() -> None:
+    with pytest.raises(concurrent.futures.TimeoutError):
+        concurrent.futures.Future[None]().result(LONG)
+
+
+def some_unfinished() -> None:
+    done, _ = concurrent.futures.wait([concurrent.futures.Future[None]()], timeout=LONG)
+    assert not done
+
+
+def none_completed() -> None:
+    with pytest.raises(concurrent.futures.TimeoutError):
+        list(concurrent.futures.as_completed([concurrent.futures.Future[None]()], timeout=LONG))
+
+
+def joined() -> None:
+    release = threading.Event()
+    thread = threading.Thread(target=release.wait)
+    thread.start()
+    thread.join(LONG)
+    assert thread.is_alive()
+    release.set()
+
+
+def timer() -> None:
+    done = threading.Event()
+    threading.Timer(LONG, done.set).start()
+    done.wait()
+
+
+def worked() -> None:
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        pool.submit(time.sleep, LONG).result()
+
+
+def mapped() -> None:
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(time.sleep, [LONG, LONG / 2]))
+
+
+def scheduled() -> None:
+    plan = sched.scheduler(time.monotonic, time.sleep)
+    plan.enter(LONG, 1, lambda: None)
+    plan.run()
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[socket.socket]:
+    """A socket on which nothing arrives, with its other end in this process."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours
+
+
+def selected() -> None:
+    with silent() as sock:
+        assert select.select([sock], [], [], LONG) == ([], [], [])
+
+
+def polled() -> None:
+    with silent() as sock:
+        poller = select.poll()
+        poller.register(sock, select.POLLIN)
+        assert poller.poll(LONG * 1000) == []
+
+
+def epolled() -> None:
+    with silent() as sock, select.epoll() as poller:
+        poller.register(sock, select.EPOLLIN | select.EPOLLONESHOT)
+        assert poller.poll(LONG) == []
+
+
+def by_selector() -> None:
+    with silent() as sock, selectors.DefaultSelector() as selector:
+        selector.register(sock, selectors.EVENT_READ)
+        assert selector.select(LONG) == []
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        case(lambda: time.sleep(LONG), "time.sleep", "under every name it is bound to"),
+        case(lambda: threading.Event().wait(LONG), "threading.Event.wait"),
+        case(in_condition, "threading.Condition.wait"),
+        case(for_a_predicate, "threading.Condition.wait_for"),
+        case(lambda: locked().acquire(timeout=LONG), "threading.Lock.acquire"),
+        case(lambda: held_by_another(threading.RLock).acquire(timeout=LONG), "threading.RLock.acquire"),
+        case(lambda: threading.Semaphore(0).acquire(timeout=LONG), "threading.Semaphore.acquire"),
+        case(barrier, "threading.Barrier.wait"),
+        case(timer, "threading.Timer", "its delay"),
+        case(joined, "threading.Thread.join"),
+        case(nothing_in(lambda: queue.Queue[int]().get(timeout=LONG)), "queue.Queue.get"),
+        case(no_room, "queue.Queue.put"),
+        case(nothing_in(lambda: queue.LifoQueue[int]().get(timeout=LONG)), "queue.LifoQueue.get"),
+        case(nothing_in(lambda: queue.PriorityQueue[int]().get(timeout=LONG)), "queue.PriorityQueue.get"),
+        case(nothing_in(lambda: queue.SimpleQueue[int]().get(timeout=LONG)), "queue.SimpleQueue.get"),
+        case(unfinished, "concurrent.futures.Future.result"),
+        case(some_unfinished, "concurrent.futures.wait"),
+        case(none_completed, "concurrent.futures.as_completed"),
+        case(worked, "concurrent.futures.ThreadPoolExecutor.submit", "work that sleeps"),
+        case(mapped, "concurrent.futures.ThreadPoolExecutor.map", "work that sleeps, all of it at once"),
+        case(scheduled, "sched.scheduler.run", "events that are due later"),
+        case(selected, "select.select"),
+        case(polled, "select.poll"),
+        case(epolled, "select.epoll", "with a timeout, also one-shot"),
+        case(by_selector, "selectors.DefaultSelector.select"),
+    ],
+)
+def test_waits_pass_in_virtual_time(timed: Timed, function: Callable[[], Any]):
+    assert timed(function) == pytest.approx(LONG, abs=0.01)
+
+
+@wait("threading.Event.wait", "ended by another thread, at the moment it is set")
+def test_a_wait_is_ended_by_another_thread(timed: Timed):
+    def call() -> None:
+        event = threading.Event()
+        threading.Timer(5, event.set).start()
+        assert event.wait(LONG)
+
+    assert timed(call) == pytest.approx(5, abs=0.01)
+
+
+@wait("queue.SimpleQueue.get", "ended by another thread, at the moment something is put")
+def test_a_simple_queue_gives_each_thing_once(timed: Timed):
+    found: list[int] = []
+
+    def call() -> None:
+        things: queue.SimpleQueue[int] = queue.SimpleQueue()
+        threads = [threading.Thread(target=lambda: found.append(things.get(timeout=60))) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for number in range(3):
+            time.sleep(1)
+            things.put(number)
+        for thread in threads:
+            thread.join()
+
+    assert timed(call) == pytest.approx(3, abs=0.01)
+    assert sorted(found) == [0, 1, 2]
+
+
+@wait("select.select", "ended by bytes that another thread sends")
+def test_a_descriptor_becomes_ready(timed: Timed):
+    def call() -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            threading.Timer(7, theirs.send, (b"x",)).start()
+            assert select.select([ours], [], [], LONG)[0] == [ours]
+
+    assert timed(call) == pytest.approx(7, abs=0.01)
+
+
+def test_one_shot_events_are_not_taken_by_looking(live: Live):
+    """Other threads look whether a wait is over: that must not use up an event that is told once."""
+
+    def call() -> tuple[int, int]:
+        ours, theirs = socket.socketpair()
+        with ours, theirs, select.epoll() as poller:
+            poller.register(ours, select.EPOLLIN | select.EPOLLONESHOT)
+            found: list[int] = []
+            waiter = threading.Thread(target=lambda: found.extend(fd for fd, _ in poller.poll(60)))
+            waiter.start()
+            sleepers = [threading.Thread(target=time.sleep, args=(seconds,)) for seconds in (1, 2, 3)]
+            for sleeper in sleepers:
+                sleeper.start()
+            time.sleep(2)
+            theirs.send(b"x")
+            waiter.join()
+            for sleeper in sleepers:
+                sleeper.join()
+            return len(found), len(poller.poll(0))
+
+    assert live(call) == (1, 0)
+
+
+def test_wrong_timeouts_raise_what_they_always_raise(live: Live):
+    waits: list[Callable[[Any], Any]] = [
+        lambda timeout: select.select([], [], [], timeout),
+        lambda timeout: select.poll().poll(timeout),
+        lambda timeout: select.epoll().poll(timeout),
+        lambda timeout: queue.SimpleQueue[int]().get(timeout=timeout),
+    ]
+    for each in waits:
+        with pytest.raises(TypeError):
+            live(functools.partial(each, "soon"))
+    with pytest.raises(ValueError, match="non-negative"):
+        live(lambda: queue.SimpleQueue[int]().get(timeout=-1))
+
+
+# -- what is really waited for ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def escapes(world: World, live: Live, monkeypatch: pytest.MonkeyPatch) -> Escapes:
+    """Virtual seconds that a wait takes, and the names of the real waits in it, however short."""
+    monkeypatch.setattr(world_module, "_ESCAPE_SECONDS", 0.0)
+
+    def run(function: Callable[[], Any]) -> tuple[float, set[str]]:
+        def call() -> float:
+            began = time.monotonic()
+            with world.watch():
+                function()
+            return time.monotonic() - began
+
+        took: float = live(call)
+        return took, {each.call for each in world.timeline.of(Escaped)}
+
+    return run
+
+
+def child(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", "print('done')", *arguments]
+
+
+def real(name: str, what: str) -> pytest.MarkDecorator:
+    return pytest.mark.shows("waits", f"`{name}`", what, support="in real time")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        pytest.param(
+            lambda: subprocess.run(child(), check=True, capture_output=True, timeout=LONG),
+            marks=real("subprocess.run", "a timeout does not pass before the child had as much real time"),
+            id="run",
+        ),
+        pytest.param(
+            lambda: subprocess.Popen(child(), stdout=subprocess.DEVNULL).wait(LONG),
+            marks=real("subprocess.Popen.wait", "likewise"),
+            id="wait",
+        ),
+        pytest.param(
+            lambda: subprocess.Popen(child(), stdout=subprocess.PIPE).communicate(timeout=LONG),
+            marks=real("subprocess.Popen.communicate", "likewise"),
+            id="communicate",
+        ),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_child_processes_get_the_time_they_need(escapes: Escapes, function: Callable[[], Any]):
+    took, _ = escapes(function)
+
+    assert took < 1
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+@real("concurrent.futures.ProcessPoolExecutor", "work in other processes; idle workers slow waits down")
+@real("multiprocessing.Process.join", "with a timeout")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_other_processes_get_the_time_they_need(escapes: Escapes):
+    def call() -> None:
+        context = multiprocessing.get_context("fork")
+        process = context.Process(target=double, args=(1,))
+        process.start()
+        process.join(LONG)
+        assert process.exitcode == 0
+        with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+            assert pool.submit(double, 21).result(LONG) == 42
+
+    took, _ = escapes(call)
+
+    assert took < 1
+
+
+@contextlib.contextmanager
+def waiting_child(**options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that does nothing until its input ends."""
+    waiting = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE, **options) as process:
+        yield process
+
+
+def test_a_wait_for_a_child_has_its_own_timeout(escapes: Escapes):
+    def call() -> None:
+        with waiting_child() as process, pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.05)
+
+    took, names = escapes(call)
+
+    assert 0.05 <= took < 1
+    assert "another process" in names
+
+
+@real("select on a pipe or socket from elsewhere", "a peer outside of the test's process")
+def test_a_pipe_from_another_process_is_really_waited_for(escapes: Escapes):
+    def call() -> None:
+        with waiting_child(stdout=subprocess.PIPE) as process, selectors.DefaultSelector() as selector:
+            assert process.stdout is not None
+            selector.register(process.stdout, selectors.EVENT_READ)
+            assert selector.select(0.05) == []
+            assert process.stdin is not None
+            process.stdin.close()
+            assert selector.select(LONG)
+
+    took, names = escapes(call)
+
+    assert 0.05 <= took < 1
+    assert "another process" in names
+
+
+def test_children_from_before_do_not_stop_time():
+    """A service that the test session keeps running, or a helper of multiprocessing."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE), entered() as world:
+        began = time.monotonic()
+        time.sleep(LONG)
+        took = time.monotonic() - began
+
+    assert took == pytest.approx(LONG, abs=0.01)
+    assert world.timeline.of(Escaped) == []
