@@ -6,9 +6,7 @@ import concurrent.futures
 import datetime as dt
 import functools
 import queue
-import select
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -170,32 +168,6 @@ def test_an_idle_pool_does_not_stop_time(live: Live):
 
     assert live(call) == pytest.approx(100, abs=0.01)
     pool.shutdown()
-
-
-def test_nothing_is_left_behind(world: World, live: Live):
-    def state() -> dict[str, Any]:
-        return {
-            "socket": dict(vars(socket.socket)),
-            "lock": dict(vars(type(threading.Lock()))),
-            "rlock": dict(vars(type(threading.RLock()))),
-            "threads": threading.active_count(),
-            "receiver": (time.sleep.__self__, time.monotonic.__self__, socket._socket.getaddrinfo.__self__),  # type: ignore[attr-defined]
-            "year": dt.datetime.now().year,
-            "trace": sys.gettrace(),
-        }
-
-    before = state()
-    url = "https://api.pay.example"
-    world.upstream(url).get("/", body="fine")
-    live(lambda: requests.get(url, timeout=1))
-    live(functools.partial(time.sleep, 10 * 365 * 24 * 3600))
-    world.close()
-
-    assert before == state()
-    began = time.monotonic()
-    real, _, _ = select.select([], [], [], 0)
-    assert real == []
-    assert time.monotonic() - began < 60
 
 
 def test_sockets_that_outlive_the_world_have_their_timeouts_back(world: World, live: Live):

@@ -1,0 +1,212 @@
+"""What a world leaves behind: nothing, however it ends."""
+
+from __future__ import annotations
+
+import _queue
+import _socket
+import _thread
+import asyncio
+import concurrent.futures
+import datetime as dt
+import gc
+import logging
+import os
+import select
+import signal
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+import requests
+import structlog
+import trio
+import uvloop
+from loguru import logger
+
+from pytest_ralph import faults
+from pytest_ralph.world import logseam
+from pytest_ralph.world.endings import NeverEnds
+from pytest_ralph.world.network import Network
+from pytest_ralph.world.world import World
+from tests.worlds import entered
+
+URL = "https://api.pay.example"
+TYPES = (
+    *(
+        socket.socket,
+        ssl.SSLSocket,
+        ssl.SSLContext,
+        _thread.LockType,
+        type(threading.RLock()),
+        _queue.SimpleQueue,
+    ),
+    *(select.epoll, type(select.poll()), asyncio.BaseEventLoop, concurrent.futures.ThreadPoolExecutor),
+    *(trio.Nursery, uvloop.Loop, logging.Logger, logging.Handler, structlog.PrintLogger),
+)
+BUILTINS: tuple[Any, ...] = (
+    *(time.sleep, time.monotonic, time.monotonic_ns, time.perf_counter, time.time, time.time_ns),
+    *(
+        time.clock_gettime,
+        select.select,
+        _socket.getaddrinfo,
+        _socket.gethostbyname,
+        asyncio._set_running_loop,
+    ),
+)
+
+
+def state() -> dict[str, Any]:
+    """All that a world may touch."""
+    gc.collect()
+    return {
+        **{f"{kind.__module__}.{kind.__name__}": dict(vars(kind)) for kind in TYPES},
+        "builtins": [(each, each.__self__) for each in BUILTINS],
+        "trio": trio.lowlevel.start_guest_run,
+        "logging": (
+            logging.Logger.manager.loggerClass,
+            logging.root.handlers[:],
+            logging.getLogRecordFactory(),
+        ),
+        "loguru": len(logger._core.handlers),  # type: ignore[attr-defined]
+        "threads": sorted(thread.name for thread in threading.enumerate()),
+        "files": sorted(os.readlink(f"/proc/self/fd/{fd}").split(":")[0] for fd in descriptors()),
+        "trace": sys.gettrace(),
+        "hook": (sys.excepthook, threading.excepthook),
+        "year": dt.datetime.now(dt.timezone.utc).year,
+    }
+
+
+def descriptors() -> Iterator[str]:
+    """The open descriptors, without the one that looks for them."""
+    return (name for name in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{name}"))
+
+
+def fetch() -> None:
+    requests.get(URL, timeout=1)
+
+
+def fetch_by_thread() -> None:
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: fetch(), range(2)))
+
+
+async def fetch_by_task() -> None:
+    async with httpx.AsyncClient(timeout=1) as client:
+        await client.get(URL)
+
+
+def interrupt() -> None:
+    """Ctrl-C in the middle of a wait."""
+    threading.Timer(5, signal.raise_signal, (signal.SIGINT,)).start()
+    time.sleep(60)
+
+
+def hang_for_ever() -> None:
+    requests.get(URL)
+
+
+@pytest.mark.parametrize(
+    ("call", "fault", "error"),
+    [
+        (fetch, None, None),
+        (fetch_by_thread, None, None),
+        (lambda: asyncio.run(fetch_by_task()), None, None),
+        (lambda: trio.run(fetch_by_task), None, None),
+        (lambda: time.sleep(10 * 365 * 24 * 3600), None, None),
+        (fetch, faults.Hang(), requests.ReadTimeout),
+        (fetch, faults.Reset(), requests.ConnectionError),
+        (fetch, faults.Unreachable(), requests.ConnectTimeout),
+        (fetch_by_thread, faults.Hang(), requests.ReadTimeout),
+        (lambda: asyncio.run(fetch_by_task()), faults.Hang(), httpx.ReadTimeout),
+        (lambda: asyncio.run(fetch_by_task()), faults.Unreachable(), httpx.ConnectTimeout),
+        (lambda: trio.run(fetch_by_task), faults.Unreachable(), httpx.ConnectTimeout),
+        (hang_for_ever, faults.Hang(), NeverEnds),
+        (interrupt, None, KeyboardInterrupt),
+    ],
+)
+def test_nothing_is_left_behind(call: Callable[[], None], fault: Any, error: type[BaseException] | None):
+    def play() -> None:
+        with entered() as world:
+            world.upstream(URL).get("/", body="fine")
+            if fault is not None:
+                world.network.upstreams[0].inject(fault)
+            call()
+
+    def played() -> None:
+        if error is None:
+            play()
+        else:
+            with pytest.raises(error):
+                play()
+
+    played()  # what libraries keep from their first use is theirs
+    before = state()
+    played()
+
+    assert before == state()
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [(logseam, "install"), (Network, "pump"), (Network, "settled"), (World, "sleep")]
+)
+def test_nothing_is_left_behind_when_the_world_itself_crashes(
+    monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
+):
+    def crash(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    def play() -> None:
+        with entered() as world:
+            world.upstream(URL).get("/", body="fine")
+            time.sleep(1)
+            fetch()
+
+    play()
+    before = state()
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, crash)
+        with pytest.raises(ZeroDivisionError):
+            play()
+
+    assert before == state()
+
+
+def test_time_is_real_again():
+    with entered():
+        time.sleep(10**6)
+    began = time.monotonic()
+    found = select.select([], [], [], 0)
+
+    assert found == ([], [], [])
+    assert time.monotonic() - began < 60
+
+
+def test_a_thread_that_outlives_its_world_waits_on_in_real_time():
+    """An idle worker of a pool in a module global: the next test must find it alive and at work."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        with entered():
+            assert pool.submit(abs, -1).result() == 1
+            time.sleep(3600)
+
+        assert pool.submit(abs, -2).result() == 2
+        with entered():
+            assert pool.submit(abs, -3).result(60) == 3
+
+
+def test_a_loop_in_a_thread_outlives_its_world():
+    loop = asyncio.new_event_loop()
+    with entered():
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+        assert asyncio.run_coroutine_threadsafe(asyncio.sleep(30, "slept"), loop).result() == "slept"
+
+    assert asyncio.run_coroutine_threadsafe(asyncio.sleep(0, "still there"), loop).result(60) == "still there"
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
