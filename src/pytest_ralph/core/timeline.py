@@ -284,6 +284,24 @@ class Unmatched(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mocked(Event):
+    """A mock of the client answered a request in place of the network, or refused to.
+
+    Attributes:
+        mock: The mock's name, such as ``responses``.
+        method: The HTTP method.
+        url: The whole URL.
+    """
+
+    mock: str
+    method: str
+    url: str
+
+    def text(self) -> str:
+        return f"{self.method} {short(self.url, 80)} -> answered by {self.mock}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class CutShort(Event):
     """The world ended the call because it would not end by itself.
 

@@ -108,7 +108,9 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
     finally:
         random.setstate(state)
     __tracebackhide__ = True
-    records = verdicts.judge(case.gates, scenario, plays or [_nothing(scenario)], item.nodeid)
+    records = verdicts.judge(
+        case.gates, scenario, plays or [_nothing(scenario)], item.nodeid, mocks=player.mocks
+    )
     item.stash[RESULT] = {"verdicts": records, "reached": player.reached, "met": player.met}
     problem = verdicts.summary(records)
     if problem:

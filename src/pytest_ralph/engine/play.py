@@ -21,7 +21,7 @@ from pytest_ralph.core.location import Locator
 from pytest_ralph.core.masking import short
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import Play
-from pytest_ralph.core.timeline import CallEnded, CallStarted, FaultMet, Requested, Timeline
+from pytest_ralph.core.timeline import CallEnded, CallStarted, FaultMet, Mocked, Requested, Timeline
 from pytest_ralph.world.endings import Ended, ending
 from pytest_ralph.world.upstream import Upstream
 from pytest_ralph.world.world import FAR_AHEAD, World
@@ -82,6 +82,11 @@ class Player:
         """Look at the healthy call, which has just succeeded."""
         self._baseline = self.world.timeline
         self.reached = list(dict.fromkeys(each.name for each in self._operations(self._baseline)))
+
+    @property
+    def mocks(self) -> list[Mocked]:
+        """What mocks answered in the healthy call."""
+        return self._baseline.of(Mocked)
 
     def plays(self, scenario: Scenario) -> list[Play]:
         """Play a faulty scenario at each of its targets."""

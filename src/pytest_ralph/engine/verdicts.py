@@ -6,17 +6,23 @@ import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
+from pytest_ralph.core.masking import masked
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import Criterion, Play, Status, Verdict, untested
-from pytest_ralph.core.timeline import Escaped, FaultMet, Outside, Unmatched
+from pytest_ralph.core.timeline import Escaped, FaultMet, Mocked, Outside, Timeline, Unmatched
 from pytest_ralph.engine.gates import Gate
 
 _WORST_FIRST = (Status.FAIL, Status.ERROR, Status.NOT_EXERCISED, Status.PASS)
 
 
 def judge(
-    gates: Sequence[Gate], scenario: Scenario, plays: Sequence[Play], nodeid: str
+    gates: Sequence[Gate],
+    scenario: Scenario,
+    plays: Sequence[Play],
+    nodeid: str,
+    mocks: Sequence[Mocked] = (),
 ) -> list[dict[str, Any]]:
     """Every verdict that a scenario gives, the worst of its plays for each criterion.
 
@@ -25,11 +31,12 @@ def judge(
         scenario: What was played.
         plays: What happened, once per operation the fault was aimed at.
         nodeid: The item, for the evidence.
+        mocks: What mocks answered in the healthy call, whatever was played after it.
     """
     found = []
     for number, gate in enumerate(gates):
         for criterion in gate.judges(scenario):
-            judged = [(play, _verdict(gate, criterion, play)) for play in plays]
+            judged = [(play, _verdict(gate, criterion, play, mocks)) for play in plays]
             given = [(play, verdict) for play, verdict in judged if verdict is not None]
             if criterion.id == "exercised" and any(each.status is Status.PASS for _, each in given):
                 given = [(play, each) for play, each in given if each.status is Status.PASS]
@@ -39,7 +46,7 @@ def judge(
     return found
 
 
-def _verdict(gate: Gate, criterion: Criterion, play: Play) -> Verdict | None:
+def _verdict(gate: Gate, criterion: Criterion, play: Play, mocks: Sequence[Mocked]) -> Verdict | None:
     try:
         verdict = criterion.judge(gate.spec, play)
     except Exception as error:  # noqa: BLE001
@@ -49,11 +56,25 @@ def _verdict(gate: Gate, criterion: Criterion, play: Play) -> Verdict | None:
             observed=f"the criterion itself failed: {_described(error)}",
             lines=tuple(play.timeline.lines()),
         )
+    if mocks or (verdict is not None and play.timeline.of(Mocked)):
+        return _mocked(play, mocks)
     if verdict is None or verdict.status is Status.NOT_EXERCISED:
         return verdict
     if verdict.status is Status.FAIL:
         return _untimed(criterion, play) or verdict
     return _doubt(criterion, play) or verdict
+
+
+def _mocked(play: Play, mocks: Sequence[Mocked]) -> Verdict:
+    """Why nothing is known of a call that a mock has answered, even if only a part of it."""
+    first = [*play.timeline.of(Mocked), *mocks][0]
+    parts = urlsplit(first.url)
+    service = f"{parts.scheme}://{parts.netloc}"
+    reason = (
+        f"{first.mock} answered {first.method} {service}{parts.path}, so timing and faults were not put to the "
+        f'test; declare the answer on ralph_upstream("{service}") instead, or take the mock away'
+    )
+    return replace(untested(masked(reason), play.timeline or Timeline((first,))), location=first.location)
 
 
 def _doubt(criterion: Criterion, play: Play) -> Verdict | None:
