@@ -71,8 +71,8 @@ def _mocked(play: Play, mocks: Sequence[Mocked]) -> Verdict:
     parts = urlsplit(first.url)
     service = f"{parts.scheme}://{parts.netloc}"
     reason = (
-        f"{first.mock} answered {first.method} {service}{parts.path}, so timing and faults were not put to the "
-        f'test; declare the answer on ralph_upstream("{service}") instead, or take the mock away'
+        f"{first.mock} answered {first.method} {service}{parts.path}, so timing and faults were not put to "
+        f'the test; declare the answer on ralph_upstream("{service}") instead, or take the mock away'
     )
     return replace(untested(masked(reason), play.timeline or Timeline((first,))), location=first.location)
 

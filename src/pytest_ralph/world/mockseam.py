@@ -1,9 +1,9 @@
 """The seam where an HTTP mock answers in place of the network: responses, respx and pytest-httpx.
 
-A mock replaces the client's transport, so what it answers never comes to the simulated services: no fault and
-no time is met there. That must be known, or a gate would pass on answers that nobody played. A mock is watched
-where it decides what to answer, and only if it is loaded already. What it lets through to the network is not
-recorded here, and neither is that declared answers are matched by responses as well: for that its registry is
+A mock replaces the client's transport, so what it answers never comes to the simulated services: no fault
+and no time is met there. That must be known, or a gate would pass on answers that nobody played. A mock is
+watched where it decides what to answer, and only if it is loaded already. What it lets through to the network
+is not recorded here. Neither is that declared answers are matched by responses: for that its registry is
 asked, not its mock of the client.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from re import Pattern
 from typing import Any
 
@@ -21,6 +21,7 @@ from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Undo
 
 Around = Callable[[Any], Any]
+Replacements = Iterator[tuple[type, str, Around]]
 Counts = Callable[["BaseException | None"], bool]
 
 
@@ -29,8 +30,9 @@ def install(recorder: Recorder) -> Undo:
     stack = ExitStack()
     for name, watch in _MOCKS.items():
         if (module := sys.modules.get(name)) is not None:
-            for owner, method, around in watch(module, recorder):
-                if method in vars(owner):
+            # Where a mock of another version is made differently, that it answers is not seen.
+            with suppress(AttributeError, KeyError):
+                for owner, method, around in watch(module, recorder):
                     stack.callback(_wrap(owner, method, around))
     return stack.close
 
@@ -43,42 +45,42 @@ def _wrap(owner: type, name: str, around: Around) -> Undo:
     return lambda: setattr(owner, name, before)
 
 
-@contextmanager
-def _asking(recorder: Recorder, mock: str, request: Any, counts: Counts) -> Generator[None]:
-    """A context in which a mock is asked for an answer.
+class _Asked:
+    """A request that a client makes, and a mock is asked to answer.
 
     Args:
         recorder: Where answers of mocks are written down.
-        mock: Its name.
+        mock: The mock's name.
         request: The request, of whichever library.
-        counts: Whether the mock has answered, or refused to, given what it raised.
     """
-    recorder.check()
-    began, location = recorder.moment, recorder.here()
-    raised: BaseException | None = None
-    try:
-        yield
-    except BaseException as error:
-        raised = error
-        raise
-    finally:
-        if counts(raised):
-            method, url = str(request.method), str(request.url)
-            recorder.add(Mocked, at=began, mock=mock, method=method, url=url, location=location)
+
+    def __init__(self, recorder: Recorder, mock: str, request: Any) -> None:
+        recorder.check()
+        self._recorder = recorder
+        self._mock = mock
+        self._request = request
+        self._began = recorder.moment
+        self._location = recorder.here()
+
+    def answered(self) -> None:
+        """It was the mock that answered, or refused to."""
+        self._recorder.add(
+            Mocked,
+            at=self._began,
+            mock=self._mock,
+            method=str(self._request.method),
+            url=str(self._request.url),
+            location=self._location,
+        )
 
 
-def _responses(module: Any, recorder: Recorder) -> Iterator[tuple[type, str, Around]]:
+def _responses(module: Any, recorder: Recorder) -> Replacements:
     def around(original: Any) -> Any:
         def find(self: Any, request: Any) -> Any:
-            found = []
-
-            def is_answer(error: BaseException | None) -> bool:
-                match = found[0] if found else None
-                return not (_lets_through(self, request.url) if match is None else match.passthrough)
-
-            with _asking(recorder, "responses", request, is_answer):
-                match, reasons = original(self, request)
-                found.append(match)
+            asked = _Asked(recorder, "responses", request)
+            match, reasons = original(self, request)
+            if not (_lets_through(self, request.url) if match is None else match.passthrough):
+                asked.answered()
             return match, reasons
 
         return find
@@ -94,28 +96,8 @@ def _lets_through(mock: Any, url: str) -> bool:
     )
 
 
-def _respx(module: Any, recorder: Recorder) -> Iterator[tuple[type, str, Around]]:
+def _respx(module: Any, recorder: Recorder) -> Replacements:
     unknown, let_through = module.models.AllMockedAssertionError, module.models.PassThrough
-
-    def around(counts: Counts) -> Around:
-        def sync(original: Any) -> Any:
-            def handler(self: Any, request: Any) -> Any:
-                with _asking(recorder, "respx", request, counts):
-                    return original(self, request)
-
-            return handler
-
-        return sync
-
-    def around_async(counts: Counts) -> Around:
-        def asynchronous(original: Any) -> Any:
-            async def handler(self: Any, request: Any) -> Any:
-                with _asking(recorder, "respx", request, counts):
-                    return await original(self, request)
-
-            return handler
-
-        return asynchronous
 
     # One router is asked after the other; what none of them knows is refused.
     def by_router(error: BaseException | None) -> bool:
@@ -125,16 +107,47 @@ def _respx(module: Any, recorder: Recorder) -> Iterator[tuple[type, str, Around]
         return isinstance(error, unknown)
 
     for owner, counts in ((module.router.Router, by_router), (module.mocks.Mocker, by_none)):
-        yield owner, "handler", around(counts)
-        yield owner, "async_handler", around_async(counts)
+        yield owner, "handler", functools.partial(_handling, recorder, counts)
+        yield owner, "async_handler", functools.partial(_handling_async, recorder, counts)
 
 
-def _pytest_httpx(module: Any, recorder: Recorder) -> Iterator[tuple[type, str, Around]]:
+def _handling(recorder: Recorder, counts: Counts, original: Any) -> Any:
+    def handler(self: Any, request: Any) -> Any:
+        with _asking(recorder, request, counts):
+            return original(self, request)
+
+    return handler
+
+
+def _handling_async(recorder: Recorder, counts: Counts, original: Any) -> Any:
+    async def handler(self: Any, request: Any) -> Any:
+        with _asking(recorder, request, counts):
+            return await original(self, request)
+
+    return handler
+
+
+@contextmanager
+def _asking(recorder: Recorder, request: Any, counts: Counts) -> Generator[None]:
+    """A context in which respx is asked, and what it raises tells whether that counts as an answer."""
+    asked = _Asked(recorder, "respx", request)
+    raised: BaseException | None = None
+    try:
+        yield
+    except BaseException as error:
+        raised = error
+        raise
+    finally:
+        if counts(raised):
+            asked.answered()
+
+
+def _pytest_httpx(module: Any, recorder: Recorder) -> Replacements:
     # Asked only for what the fixture is to mock; what it has no answer for it refuses.
     def around(original: Any) -> Any:
         def handle(self: Any, transport: Any, request: Any) -> Any:
-            with _asking(recorder, "pytest-httpx", request, lambda _: True):
-                return original(self, transport, request)
+            _Asked(recorder, "pytest-httpx", request).answered()
+            return original(self, transport, request)
 
         return handle
 
@@ -142,7 +155,7 @@ def _pytest_httpx(module: Any, recorder: Recorder) -> Iterator[tuple[type, str, 
     yield module.HTTPXMock, "_handle_async_request", around
 
 
-_MOCKS: dict[str, Callable[[Any, Recorder], Iterator[tuple[type, str, Around]]]] = {
+_MOCKS: dict[str, Callable[[Any, Recorder], Replacements]] = {
     "responses": _responses,
     "respx": _respx,
     "pytest_httpx": _pytest_httpx,
