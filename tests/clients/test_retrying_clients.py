@@ -1,39 +1,30 @@
-"""What real retry libraries and SDKs do, unmodified, as their sources say."""
+"""What clients that retry by themselves do on the wire, unmodified, as their sources say."""
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 import requests
-import stripe
 import tenacity
 import urllib3
-from botocore.config import Config
-from botocore.exceptions import ClientError, ReadTimeoutError
-from botocore.session import Session
 
 from pytest_ralph import faults
-from pytest_ralph.core.attempts import attempts, operations
+from pytest_ralph.core.attempts import attempts
 from pytest_ralph.core.fault import Fault
 from pytest_ralph.world.world import World
+from tests.clients.wire import Live, draw, give_ups, named, waits
 
-Live = Callable[[Callable[[], Any]], Any]
+# -- urllib3 ------------------------------------------------------------------------------------------------
 
-
-def waits(world: World) -> list[float]:
-    """The gaps between the attempts of the only operation."""
-    (operation,) = operations(world.timeline)
-    return [round(gap, 3) for gap in operation.gaps]
+URLLIB3 = pytest.mark.shows("clients", "urllib3", "retries and waits of `Retry`, by `time.sleep`")
+RETRY_AFTER = pytest.mark.shows("clients", "urllib3", "waits for Retry-After, in seconds and as a date")
 
 
-def give_ups(world: World) -> list[float]:
-    return [round((each.ended or 0) - each.started, 2) for each in attempts(world.timeline)]
-
-
+@URLLIB3
 def test_urllib3_waits_nothing_before_its_first_retry(world: World, live: Live):
     world.upstream("https://api.example").inject(faults.Status(503))
     policy = urllib3.Retry(total=3, backoff_factor=1, status_forcelist=[503], allowed_methods=None)
@@ -47,6 +38,58 @@ def test_urllib3_waits_nothing_before_its_first_retry(world: World, live: Live):
     assert waits(world) == [0, 2, 4]
 
 
+@URLLIB3
+@pytest.mark.parametrize("share", [0, 0.5, 1])
+def test_urllib3_adds_its_jitter_up_to_its_limit(
+    world: World, live: Live, monkeypatch: pytest.MonkeyPatch, share: float
+):
+    draw(monkeypatch, share)
+    world.upstream("http://api.example").inject(faults.Reset())
+    policy = urllib3.Retry(total=5, backoff_factor=1, backoff_jitter=2, backoff_max=9)
+
+    def call() -> None:
+        with urllib3.PoolManager(retries=policy) as pool:
+            pool.request("GET", "http://api.example/")
+
+    with pytest.raises(urllib3.exceptions.MaxRetryError):
+        live(call)
+    assert waits(world) == [0, 2 + 2 * share, 4 + 2 * share, min(8 + 2 * share, 9), 9]
+
+
+@URLLIB3
+@pytest.mark.parametrize(
+    ("fault", "expected"), [(faults.Hang(), [3] * 11), (faults.Unreachable(), [2] * 11)], ids=named
+)
+def test_urllib3_retries_timeouts_ten_times_by_default(
+    world: World, live: Live, fault: Fault, expected: list[float]
+):
+    """A bare `Retry()`, and a number as well, waits nothing at all."""
+    world.upstream("http://api.example").inject(fault)
+
+    def call() -> None:
+        with urllib3.PoolManager(retries=urllib3.Retry(), timeout=urllib3.Timeout(connect=2, read=3)) as pool:
+            pool.request("GET", "http://api.example/")
+
+    with pytest.raises(urllib3.exceptions.MaxRetryError):
+        live(call)
+    assert give_ups(world) == expected
+    assert waits(world) == [0] * 10
+
+
+@RETRY_AFTER
+def test_urllib3_waits_for_retry_after_in_seconds(world: World, live: Live):
+    """Even without a list of statuses: 413, 429 and 503 with Retry-After are retried."""
+    world.upstream("http://api.example").inject(faults.Status(429, headers=(("Retry-After", "7"),)))
+
+    def call() -> int:
+        with urllib3.PoolManager(retries=urllib3.Retry(total=2)) as pool:
+            return pool.request("GET", "http://api.example/").status
+
+    assert live(call) == 429
+    assert waits(world) == [7, 7]
+
+
+@RETRY_AFTER
 def test_urllib3_waits_for_retry_after_as_a_date(world: World, live: Live):
     """RFC 9110, 10.2.3: Retry-After may be an HTTP date, which has whole seconds."""
     api = world.upstream("http://api.example")
@@ -65,6 +108,12 @@ def test_urllib3_waits_for_retry_after_as_a_date(world: World, live: Live):
     assert waits(world) == pytest.approx([30], abs=0.01)
 
 
+# -- requests -----------------------------------------------------------------------------------------------
+
+REQUESTS = pytest.mark.shows("clients", "requests", "retries of an HTTPAdapter with `Retry`")
+
+
+@REQUESTS
 def test_requests_does_not_retry_posts_by_default(world: World, live: Live):
     world.upstream("http://api.example").inject(faults.Status(503))
 
@@ -80,6 +129,76 @@ def test_requests_does_not_retry_posts_by_default(world: World, live: Live):
     assert len(attempts(world.timeline)) == 1
 
 
+def mounted(policy: urllib3.Retry | int | None) -> Any:
+    """A GET by a session with this policy."""
+
+    def call() -> int:
+        with requests.Session() as session:
+            if policy is not None:
+                session.mount("http://", requests.adapters.HTTPAdapter(max_retries=policy))
+            return session.get("http://api.example/", timeout=10).status_code
+
+    return call
+
+
+@REQUESTS
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        (faults.Status(503), requests.exceptions.RetryError),
+        (faults.Refuse(), requests.exceptions.ConnectionError),
+        (faults.Reset(), requests.exceptions.ConnectionError),
+        (faults.Unreachable(), requests.exceptions.ConnectTimeout),
+        (faults.Hang(), requests.exceptions.ConnectionError),
+    ],
+    ids=named,
+)
+def test_requests_retries_by_its_adapter(world: World, live: Live, fault: Fault, error: type[Exception]):
+    world.upstream("http://api.example").inject(fault)
+
+    with pytest.raises(error):
+        live(mounted(urllib3.Retry(total=3, backoff_factor=0.5, status_forcelist=[503])))
+
+    assert waits(world) == [0, 1, 2]
+
+
+@REQUESTS
+def test_requests_retries_a_cut_answer_as_little_as_a_whole_one(world: World, live: Live):
+    """The body is read when the retries of urllib3 are over, and the error is no ConnectionError."""
+    world.upstream("http://api.example").inject(faults.Truncate()).get("/", body="four")
+
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        live(mounted(urllib3.Retry(total=5)))
+
+    assert len(attempts(world.timeline)) == 1
+
+
+@REQUESTS
+@pytest.mark.parametrize("fault", [faults.Refuse(), faults.Reset(), faults.Hang()], ids=named)
+def test_requests_does_not_retry_unless_told(world: World, live: Live, fault: Fault):
+    world.upstream("http://api.example").inject(fault)
+
+    with pytest.raises(requests.exceptions.RequestException):
+        live(mounted(None))
+
+    assert len(attempts(world.timeline)) == 1
+
+
+@REQUESTS
+@pytest.mark.parametrize("fault", [faults.Refuse(), faults.Reset(), faults.Hang()], ids=named)
+def test_requests_sends_again_if_told_a_number(world: World, live: Live, fault: Fault):
+    """Its documentation says "never to requests where data has made it to the server"; urllib3 does it."""
+    world.upstream("http://api.example").inject(fault)
+
+    with pytest.raises(requests.ConnectionError):
+        live(mounted(3))
+
+    assert waits(world) == [0, 0, 0]
+
+
+# -- tenacity -----------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("policy", "expected"),
     [
@@ -88,12 +207,18 @@ def test_requests_does_not_retry_posts_by_default(world: World, live: Live):
         (tenacity.wait_incrementing(1, 5), [1, 6, 11]),
     ],
 )
-@pytest.mark.parametrize("sleep", [None, "event"])
+@pytest.mark.parametrize(
+    "sleep",
+    [
+        pytest.param(
+            None, marks=pytest.mark.shows("libraries", "tenacity", "retries and waits, by `time.sleep`")
+        ),
+        pytest.param("event", marks=pytest.mark.shows("libraries", "tenacity", "waits by `Event.wait`")),
+    ],
+)
 def test_tenacity_waits_as_it_is_told(
     world: World, live: Live, policy: Any, expected: list[float], sleep: str | None
 ):
-    import threading
-
     world.upstream("https://api.example").inject(faults.Refuse())
     how: Any = {} if sleep is None else {"sleep": tenacity.sleep_using_event(threading.Event())}
 
@@ -104,6 +229,23 @@ def test_tenacity_waits_as_it_is_told(
     assert waits(world) == expected
 
 
+@pytest.mark.shows("libraries", "tenacity", "waits with jitter")
+@pytest.mark.parametrize("share", [0, 0.25, 1])
+def test_tenacity_waits_with_full_jitter(
+    world: World, live: Live, monkeypatch: pytest.MonkeyPatch, share: float
+):
+    draw(monkeypatch, share)
+    world.upstream("http://api.example").inject(faults.Refuse())
+    retrying = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(5), wait=tenacity.wait_random_exponential(max=6), reraise=True
+    )
+
+    with pytest.raises(httpx.ConnectError):
+        live(lambda: retrying(httpx.get, "http://api.example/"))
+    assert waits(world) == [share * 1, share * 2, share * 4, share * 6]
+
+
+@pytest.mark.shows("libraries", "tenacity", "its time limit, by `time.monotonic`")
 def test_tenacity_stops_after_a_delay_on_the_virtual_clock(world: World, live: Live):
     world.upstream("http://api.example").inject(faults.Hang())
 
@@ -114,92 +256,3 @@ def test_tenacity_stops_after_a_delay_on_the_virtual_clock(world: World, live: L
     with pytest.raises(httpx.ReadTimeout):
         live(call)
     assert give_ups(world) == [10, 10, 10, 10, 10]
-
-
-def charge(retries: int) -> None:
-    client = stripe.StripeClient(
-        "sk_test_x", max_network_retries=retries, http_client=stripe.RequestsClient()
-    )
-    client.v1.charges.create(params={"amount": 100, "currency": "usd", "source": "tok_visa"})
-
-
-def test_stripe_retries_with_its_own_backoff_and_one_idempotency_key(world: World, live: Live):
-    api = world.upstream("https://api.stripe.com")
-    api.inject(faults.Status(503))
-
-    with pytest.raises(stripe.StripeError):
-        live(lambda: charge(3))
-
-    first, second, third = waits(world)
-    # From 0.5 s, doubled, up to 5 s, and each between half and the whole of it.
-    assert 0.5 <= first <= 1
-    assert 0.5 <= second <= 1
-    assert 1 <= third <= 2
-    assert len({each.headers["idempotency-key"] for each in api.requests}) == 1
-
-
-def test_stripe_gives_up_a_hung_answer_after_80_seconds(world: World, live: Live):
-    world.upstream("https://api.stripe.com").inject(faults.Hang())
-
-    with pytest.raises(stripe.APIConnectionError):
-        live(lambda: charge(2))
-
-    assert give_ups(world) == [80, 80, 80]
-
-
-def test_stripe_clients_do_not_retry_unless_told(world: World, live: Live):
-    world.upstream("https://api.stripe.com").inject(faults.Status(503))
-
-    with pytest.raises(stripe.StripeError):
-        live(lambda: stripe.StripeClient("sk_test_x").v1.charges.list())
-
-    assert len(attempts(world.timeline)) == 1
-
-
-def queue() -> Any:
-    session = Session()
-    session.set_credentials("key", "secret")
-    return session.create_client(
-        "sqs",
-        region_name="eu-central-1",
-        config=Config(retries={"mode": "standard", "total_max_attempts": 3}),
-    )
-
-
-@pytest.mark.parametrize(
-    ("fault", "error"),
-    [(faults.Status(503), ClientError), (faults.Hang(), ReadTimeoutError)],
-)
-def test_botocore_makes_three_attempts(world: World, live: Live, fault: Fault, error: type[Exception]):
-    world.upstream("https://sqs.eu-central-1.amazonaws.com").inject(fault)
-
-    with pytest.raises(error):
-        live(lambda: queue().list_queues())
-
-    assert len(attempts(world.timeline)) == 3
-    # Full jitter: anything up to 1 s, then up to 2 s.
-    first, second = waits(world)
-    assert 0 <= first <= 1
-    assert 0 <= second <= 2
-    if isinstance(fault, faults.Hang):
-        assert give_ups(world) == [60, 60, 60]
-
-
-def test_botocore_recovers(world: World, live: Live):
-    api = world.upstream("https://sqs.eu-central-1.amazonaws.com")
-    api.post("/", json={})
-    api.inject(faults.Reset(), times=1)
-
-    assert live(lambda: queue().list_queues())["ResponseMetadata"]["RetryAttempts"] == 1
-    assert len(attempts(world.timeline)) == 2
-
-
-def test_botocore_takes_a_cut_answer_for_a_whole_one(world: World, live: Live):
-    api = world.upstream("https://sqs.eu-central-1.amazonaws.com")
-    api.post("/", json={"QueueUrls": ["https://sqs.eu-central-1.amazonaws.com/1/orders"]})
-    api.inject(faults.Truncate(), times=1)
-
-    answer = live(lambda: queue().list_queues())
-
-    assert "QueueUrls" not in answer
-    assert len(attempts(world.timeline)) == 1
