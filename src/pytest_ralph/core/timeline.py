@@ -291,14 +291,17 @@ class Mocked(Event):
         mock: The mock's name, such as ``responses``.
         method: The HTTP method.
         url: The whole URL.
+        status: The status code of the answer, where known.
     """
 
     mock: str
     method: str
     url: str
+    status: int | None = None
 
     def text(self) -> str:
-        return f"{self.method} {short(self.url, 80)} -> answered by {self.mock}"
+        answer = "answered" if self.status is None else str(self.status)
+        return f"{self.method} {short(self.url, 80)} -> {answer} by {self.mock}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,7 +56,7 @@ def _verdict(gate: Gate, criterion: Criterion, play: Play, mocks: Sequence[Mocke
             observed=f"the criterion itself failed: {_described(error)}",
             lines=tuple(play.timeline.lines()),
         )
-    if mocks or (verdict is not None and play.timeline.of(Mocked)):
+    if mocks or play.timeline.of(Mocked):
         return _mocked(play, mocks)
     if verdict is None or verdict.status is Status.NOT_EXERCISED:
         return verdict
@@ -67,14 +67,15 @@ def _verdict(gate: Gate, criterion: Criterion, play: Play, mocks: Sequence[Mocke
 
 def _mocked(play: Play, mocks: Sequence[Mocked]) -> Verdict:
     """Why nothing is known of a call that a mock has answered, even if only a part of it."""
-    first = [*play.timeline.of(Mocked), *mocks][0]
+    timeline = play.timeline if play.timeline.of(Mocked) else Timeline(tuple(mocks))
+    first = timeline.of(Mocked)[0]
     parts = urlsplit(first.url)
     service = f"{parts.scheme}://{parts.netloc}"
     reason = (
         f"{first.mock} answered {first.method} {service}{parts.path}, so timing and faults were not put to "
         f'the test; declare the answer on ralph_upstream("{service}") instead, or take the mock away'
     )
-    return replace(untested(masked(reason), play.timeline or Timeline((first,))), location=first.location)
+    return replace(untested(masked(reason), timeline), location=first.location)
 
 
 def _doubt(criterion: Criterion, play: Play) -> Verdict | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from re import Pattern
 from typing import Any
 
@@ -23,6 +23,7 @@ from pytest_ralph.world.repoint import Undo
 Around = Callable[[Any], Any]
 Replacements = Iterator[tuple[type, str, Around]]
 Counts = Callable[["BaseException | None"], bool]
+Asking = Callable[[Any], AbstractContextManager[list[Any]]]
 
 
 def install(recorder: Recorder) -> Undo:
@@ -62,14 +63,20 @@ class _Asked:
         self._began = recorder.moment
         self._location = recorder.here()
 
-    def answered(self) -> None:
-        """It was the mock that answered, or refused to."""
+    def answered(self, status: object = None) -> None:
+        """It was the mock that answered, or refused to.
+
+        Args:
+            status: The status code of the answer, if it is known and a number.
+        """
+        self._recorder.next_attempt()
         self._recorder.add(
             Mocked,
             at=self._began,
             mock=self._mock,
             method=str(self._request.method),
             url=str(self._request.url),
+            status=status if isinstance(status, int) else None,
             location=self._location,
         )
 
@@ -80,7 +87,8 @@ def _responses(module: Any, recorder: Recorder) -> Replacements:
             asked = _Asked(recorder, "responses", request)
             match, reasons = original(self, request)
             if not (_lets_through(self, request.url) if match is None else match.passthrough):
-                asked.answered()
+                is_known = isinstance(match, module.Response) and not isinstance(match.body, Exception)
+                asked.answered(match.status if is_known else None)
             return match, reasons
 
         return find
@@ -107,52 +115,57 @@ def _respx(module: Any, recorder: Recorder) -> Replacements:
         return isinstance(error, unknown)
 
     for owner, counts in ((module.router.Router, by_router), (module.mocks.Mocker, by_none)):
-        yield owner, "handler", functools.partial(_handling, recorder, counts)
-        yield owner, "async_handler", functools.partial(_handling_async, recorder, counts)
+        asking = functools.partial(_asking, recorder, "respx", counts)
+        yield owner, "handler", functools.partial(_handling, asking)
+        yield owner, "async_handler", functools.partial(_handling_async, asking)
 
 
-def _handling(recorder: Recorder, counts: Counts, original: Any) -> Any:
-    def handler(self: Any, request: Any) -> Any:
-        with _asking(recorder, request, counts):
-            return original(self, request)
+def _pytest_httpx(module: Any, recorder: Recorder) -> Replacements:
+    # Asked only for what the fixture is to mock; what it has no answer for it refuses.
+    asking = functools.partial(_asking, recorder, "pytest-httpx", lambda _: True)
+    yield module.HTTPXMock, "_handle_request", functools.partial(_handling, asking)
+    yield module.HTTPXMock, "_handle_async_request", functools.partial(_handling_async, asking)
 
-    return handler
+
+def _handling(asking: Asking, original: Any) -> Any:
+    def handle(self: Any, *arguments: Any) -> Any:
+        with asking(arguments[-1]) as answers:
+            answers.append(original(self, *arguments))
+        return answers[0]
+
+    return handle
 
 
-def _handling_async(recorder: Recorder, counts: Counts, original: Any) -> Any:
-    async def handler(self: Any, request: Any) -> Any:
-        with _asking(recorder, request, counts):
-            return await original(self, request)
+def _handling_async(asking: Asking, original: Any) -> Any:
+    async def handle(self: Any, *arguments: Any) -> Any:
+        with asking(arguments[-1]) as answers:
+            answers.append(await original(self, *arguments))
+        return answers[0]
 
-    return handler
+    return handle
 
 
 @contextmanager
-def _asking(recorder: Recorder, request: Any, counts: Counts) -> Generator[None]:
-    """A context in which respx is asked, and what it raises tells whether that counts as an answer."""
-    asked = _Asked(recorder, "respx", request)
+def _asking(recorder: Recorder, mock: str, counts: Counts, request: Any) -> Generator[list[Any]]:
+    """A context in which a mock for httpx is asked; gives where to put its answer.
+
+    Args:
+        recorder: Where answers of mocks are written down.
+        mock: The mock's name.
+        counts: Whether it was the mock that answered or refused to, given what was raised.
+        request: The request.
+    """
+    asked = _Asked(recorder, mock, request)
+    answers: list[Any] = []
     raised: BaseException | None = None
     try:
-        yield
+        yield answers
     except BaseException as error:
         raised = error
         raise
     finally:
         if counts(raised):
-            asked.answered()
-
-
-def _pytest_httpx(module: Any, recorder: Recorder) -> Replacements:
-    # Asked only for what the fixture is to mock; what it has no answer for it refuses.
-    def around(original: Any) -> Any:
-        def handle(self: Any, transport: Any, request: Any) -> Any:
-            _Asked(recorder, "pytest-httpx", request).answered()
-            return original(self, transport, request)
-
-        return handle
-
-    yield module.HTTPXMock, "_handle_request", around
-    yield module.HTTPXMock, "_handle_async_request", around
+            asked.answered(answers[0].status_code if answers else None)
 
 
 _MOCKS: dict[str, Callable[[Any, Recorder], Replacements]] = {
