@@ -22,42 +22,6 @@ class Connect(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Send:
-    """Send these bytes to the client."""
-
-    data: bytes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pause:
-    """Let virtual time pass before the next step.
-
-    Attributes:
-        seconds: Virtual seconds.
-    """
-
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hold:
-    """Keep the connection open and never go on."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Close:
-    """Close the connection in the ordinary way (FIN)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Abort:
-    """Reset the connection (RST)."""
-
-
-Step = Send | Pause | Hold | Close | Abort
-
-
-@dataclass(frozen=True, kw_only=True)
 class Request:
     """A request as it arrived at a simulated service.
 
@@ -93,6 +57,69 @@ class Answer:
     body: bytes = b""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """Send status and headers.
+
+    Attributes:
+        answer: The answer they belong to; its body is not sent yet.
+        length: The length to announce instead of that of the body, in bytes.
+    """
+
+    answer: Answer
+    length: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """Send a part of the body; status and headers were sent before."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Send:
+    """Send a whole answer."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raw:
+    """Send bytes that need not be HTTP; the connection is of no use for anything else then."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pause:
+    """Let virtual time pass before the next step.
+
+    Attributes:
+        seconds: Virtual seconds.
+    """
+
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hold:
+    """Keep the connection open and never go on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Close:
+    """Close the connection in the ordinary way (FIN)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Abort:
+    """Reset the connection (RST)."""
+
+
+Step = Head | Body | Send | Raw | Pause | Hold | Close | Abort
+
+
 class Exchange(Protocol):
     """One request being answered, as a fault sees it."""
 
@@ -102,9 +129,6 @@ class Exchange(Protocol):
 
     def healthy(self) -> Answer:
         """The answer declared for this request; its effects happen when this is called."""
-
-    def encode(self, answer: Answer) -> bytes:
-        """The answer as the bytes that go over the wire."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +147,7 @@ class Fault:
 
     def on_request(self, exchange: Exchange) -> Iterator[Step]:
         """Give the steps by which a request is answered."""
-        yield Send(data=exchange.encode(exchange.healthy()))
+        yield Send(answer=exchange.healthy())
 
     def __str__(self) -> str:
         return repr(self)

@@ -6,9 +6,9 @@ import http
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pytest_ralph.core.fault import Answer, Close, Exchange, Fault, Hold, Pause, Send, Step
+from pytest_ralph.core.fault import Answer, Body, Close, Exchange, Fault, Head, Hold, Pause, Send, Step
 from pytest_ralph.core.quantity import seconds
 
 
@@ -42,7 +42,7 @@ class Status(Fault):
         return f"Status({', '.join([str(self.code), *rest])})"
 
     def on_request(self, exchange: Exchange) -> Iterator[Step]:
-        yield Send(data=exchange.encode(self._answer()))
+        yield Send(answer=self._answer())
 
     def _answer(self) -> Answer:
         if self.body is not None:
@@ -76,7 +76,7 @@ class Hang(Fault):
     def on_request(self, exchange: Exchange) -> Iterator[Step]:
         answer = exchange.healthy() if self.after_headers else None
         if answer is not None and _has_body(exchange, answer):
-            yield Send(data=exchange.encode(answer).removesuffix(answer.body))
+            yield Head(answer=answer)
         yield Hold()
 
 
@@ -106,9 +106,8 @@ class Truncate(Fault):
     def on_request(self, exchange: Exchange) -> Iterator[Step]:
         answer = exchange.healthy()
         if _has_body(exchange, answer):
-            missing = len(answer.body) - int(len(answer.body) * self.keep)
-            data = exchange.encode(answer)
-            yield Send(data=data[: len(data) - missing])
+            yield Head(answer=answer)
+            yield Body(data=answer.body[: int(len(answer.body) * self.keep)])
         yield Close()
 
 
@@ -142,15 +141,14 @@ class Dribble(Fault):
         interval = seconds(self.interval, name="interval")
         answer = exchange.healthy()
         if not _has_body(exchange, answer):
-            yield Send(data=exchange.encode(answer))
+            yield Send(answer=answer)
             return
         wanted = math.ceil(seconds(self.at_least, name="at_least") / interval)
         body = answer.body.ljust(wanted)
-        data = exchange.encode(Answer(status=answer.status, headers=answer.headers, body=body))
-        yield Send(data=data[: len(data) - len(body)])
-        for position in range(len(data) - len(body), len(data)):
+        yield Head(answer=replace(answer, body=body))
+        for position in range(len(body)):
             yield Pause(seconds=interval)
-            yield Send(data=data[position : position + 1])
+            yield Body(data=body[position : position + 1])
 
 
 def _has_body(exchange: Exchange, answer: Answer) -> bool:

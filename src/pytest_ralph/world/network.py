@@ -30,6 +30,7 @@ from pytest_ralph.core.timeline import (
 )
 from pytest_ralph.world import real
 from pytest_ralph.world.agenda import Agenda
+from pytest_ralph.world.line import Passage, Sender
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.server import ServiceConnection
 from pytest_ralph.world.tasks import strand
@@ -40,6 +41,8 @@ Address = tuple[str, int]
 
 _POLLIN = 0x1
 _ESTABLISHED = 1
+# FIN_WAIT1 and FIN_WAIT2 of <linux/tcp_states.h>: a client has shut down its side only.
+_FIN_SENT = (4, 5)
 # struct tcp_info of <linux/tcp.h>: state at 0, bytes_received at 128, bytes_sent at 200 and
 # bytes_retrans at 208.
 _TCP_INFO_SIZE = 216
@@ -277,15 +280,21 @@ class Network:
             return None
         raise self.outside(address_of, port)
 
-    def outside(self, host: str, port: int | None) -> UndeclaredHost:
-        """Note an attempt to leave the simulation, and make the error that refuses it."""
+    def outside(self, host: str, port: int | None, sender: ClientEnd | None = None) -> UndeclaredHost:
+        """Note an attempt to leave the simulation, and make the error that refuses it.
+
+        Args:
+            host: What it tried to reach.
+            port: The port, where it is known.
+            sender: Whose request a proxy was to pass on.
+        """
         scheme = "http" if port == 80 else "https"
         suffix = "" if port in (None, 80, 443) else f":{port}"
         proxy = next((name for name, value in os.environ.items() if _is_proxy(name, value, host)), None)
         advice = f'ralph_upstream("{scheme}://{host}{suffix}")'
         if proxy is not None:
             advice = f'monkeypatch.delenv("{proxy}")'
-        location = self._recorder.here()
+        location = self._recorder.here() if sender is None else sender.location
         shown = host if port is None else f"{host}:{port}"
         self._recorder.add(Outside, target=shown, advice=advice, location=location)
         return UndeclaredHost(
@@ -295,32 +304,47 @@ class Network:
 
     # -- connecting -----------------------------------------------------------------------------------
 
-    def meet(self, endpoint: Endpoint) -> tuple[int, Connect]:
-        """A client connects: number the attempt and decide what happens to it."""
+    def meet(self, endpoint: Endpoint, sender: ClientEnd | None = None) -> tuple[int, Connect]:
+        """A client connects: number the attempt and decide what happens to it.
+
+        Args:
+            endpoint: Whom it connects to.
+            sender: Whose request a proxy passes on.
+        """
         attempt = self._recorder.next_attempt()
         fault = endpoint.upstream.plan.on_connect()
         outcome = fault.on_connect() if fault is not None else Connect.ACCEPT
-        location = self._recorder.here()
         self._recorder.add(
             Connected,
             upstream=endpoint.upstream.url,
             attempt=attempt,
             outcome=outcome.value,
-            site=self._recorder.site(),
-            location=location,
-            thread=strand(),
+            site=self._recorder.site() if sender is None else sender.site,
+            location=self._recorder.here() if sender is None else sender.location,
+            thread=strand() if sender is None else sender.thread,
         )
         if fault is not None:
             self._recorder.add(FaultMet, upstream=endpoint.upstream.url, fault=repr(fault))
         return attempt, outcome
 
+    def reach(self, host: str, port: int) -> Passage | str:
+        """A proxy connects to a declared service; the reason if there is no such service."""
+        sender = self._current
+        endpoint = self._endpoints.get((self._hosts.get(_name(host) or "", host), port))
+        if endpoint is None:
+            return str(self.outside(host, port, sender))
+        attempt, outcome = self.meet(endpoint, sender)
+        return Passage(upstream=endpoint.upstream, attempt=attempt, outcome=outcome, tls=self._tls(endpoint))
+
+    def _tls(self, endpoint: Endpoint) -> ServerTLS | None:
+        if endpoint.origin.scheme != "https":
+            return None
+        return ServerTLS(self._authority().server_context(endpoint.origin.host))
+
     def accept(self, endpoint: Endpoint, attempt: int, fd: int, timeout: float | None) -> ClientEnd:
         """Accept the connection that ``fd`` has just made."""
         sock = _accept(endpoint.listener)
-        tls = None
-        if endpoint.origin.scheme == "https":
-            tls = ServerTLS(self._authority().server_context(endpoint.origin.host))
-        service = ServiceConnection(sock, endpoint.upstream, _Host(self), attempt, tls)
+        service = ServiceConnection(sock, endpoint.upstream, _Host(self), attempt, self._tls(endpoint))
         end = ClientEnd(
             fd=fd,
             inode=inode(fd),
@@ -475,7 +499,7 @@ class Network:
 
 
 class _Host:
-    """What a service connection needs from the network, see `server.Host`."""
+    """What a service connection needs from the network, see `line.Host`."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -503,9 +527,23 @@ class _Host:
 
         network._agenda.add(network._now() + round(seconds * 1e9), act)
 
+    def delay(self, seconds: float) -> None:
+        self._network.sleep_in_service(seconds)
+
     def take_delay(self) -> float:
         delay, self._network._delay = self._network._delay, 0.0
         return delay
+
+    def sender(self) -> Sender:
+        end = self._network._current
+        return Sender() if end is None else Sender(location=end.location, site=end.site, thread=end.thread)
+
+    def is_open(self) -> bool:
+        end = self._network._current
+        return end is None or end.open
+
+    def reach(self, host: str, port: int) -> Passage | str:
+        return self._network.reach(host, port)
 
 
 def _bound(address: str) -> _socket.socket:
@@ -547,7 +585,12 @@ def _arrived(end: ClientEnd) -> bool:
         # With unread bytes before it, the end of the stream may have to wait for the client to read.
         return client[0] != _ESTABLISHED or bool(real.ready(end.fd, _POLLIN))
     service = _tcp_info(end.service.fileno())
-    return service is None or (client[1] == service[2] and service[1] == client[2])
+    return service is None or (_has_all(service, client) and _has_all(client, service))
+
+
+def _has_all(receiver: tuple[int, int, int], sender: tuple[int, int, int]) -> bool:
+    """Whether what one end sent has arrived at the other, a FIN included; the kernel counts it as a byte."""
+    return receiver[2] >= sender[1] and (sender[0] not in _FIN_SENT or receiver[0] != _ESTABLISHED)
 
 
 def _eof_arrived(end: ClientEnd) -> bool:

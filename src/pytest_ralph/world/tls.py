@@ -10,7 +10,6 @@ import contextlib
 import os
 import ssl
 import weakref
-from collections.abc import Callable
 from typing import Any
 
 import trustme
@@ -81,7 +80,10 @@ class Authority:
         if context is None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._ca.issue_cert(host).configure_cert(context)
+            context.set_alpn_protocols(["http/1.1"])
+            # No session is resumed: every handshake is the same.
             context.num_tickets = 0
+            context.options |= ssl.OP_NO_TICKET
             self._contexts[host] = context
         return context
 
@@ -105,25 +107,30 @@ class ServerTLS:
         self.established = False
         self.closed = False
 
-    def receive(self, data: bytes, send: Callable[[bytes], None]) -> bytes:
+    @property
+    def protocol(self) -> str | None:
+        """What was agreed on (ALPN, RFC 7301)."""
+        return self._tls.selected_alpn_protocol()
+
+    def receive(self, data: bytes) -> tuple[bytes, bytes]:
         """Take bytes from the wire.
 
         Args:
             data: What arrived.
-            send: Takes what TLS itself has to answer.
 
         Returns:
-            The decrypted bytes; empty while there are none.
+            The decrypted bytes, empty while there are none, and what TLS itself has to answer.
 
         Raises:
             ssl.SSLError: The client does not accept the certificate, or speaks no TLS.
         """
         self._incoming.write(data)
-        try:
-            plain = self._decrypt()
-        finally:
-            send(self._outgoing.read())
-        return plain
+        plain = self._decrypt()
+        return plain, self.pending()
+
+    def pending(self) -> bytes:
+        """What TLS itself has to say."""
+        return self._outgoing.read()
 
     def encrypt(self, data: bytes) -> bytes:
         """Bytes for the wire."""

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _PORTS = {"http": 80, "https": 443}
-_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "upgrade"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,9 +218,7 @@ class Upstream:
             raise self._no_answer(request, reasons)
         response = match.get_response(prepared)
         match.calls.add_call(self._library.Call(prepared, response))  # type: ignore[arg-type]
-        headers = tuple(
-            (name, value) for name, value in response.headers.items() if name.lower() not in _HOP_BY_HOP
-        )
+        headers = tuple(response.headers.items())
         return Answer(status=response.status, headers=headers, body=response.read(decode_content=False))
 
     def remember(self) -> None:
