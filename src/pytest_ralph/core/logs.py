@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterable
 
 from pytest_ralph.core.timeline import Logged
@@ -42,13 +43,13 @@ def about_retries(records: Iterable[Logged]) -> list[Logged]:
     ]
 
 
-def numbers(record: Logged) -> frozenset[int]:
-    """The numbers in a record that can be an attempt's: in its message and its fields."""
-    found = {int(match) for match in _NUMBER.findall(_WAITS.sub("", _prose(record.message)))}
+def numbers(record: Logged) -> Counter[int]:
+    """The numbers in a record that can be an attempt's, in its message and its fields, and how often."""
+    found = Counter(int(match) for match in _NUMBER.findall(_WAITS.sub("", _prose(record.message))))
     for name, value in _fields(record).items():
         if value.isdigit() and not _DURATION_FIELDS.search(name):
-            found.add(int(value))
-    return frozenset(found)
+            found[int(value)] += 1
+    return found
 
 
 def _fields(record: Logged) -> dict[str, str]:

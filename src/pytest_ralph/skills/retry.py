@@ -6,8 +6,11 @@ when that is useless, and faults that end show that it recovers.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_, or_
 from statistics import fmean
 from typing import Any, TypeVar, overload
 
@@ -15,9 +18,9 @@ from pytest_ralph.core.attempts import Attempt, Operation, ended_badly, operatio
 from pytest_ralph.core.logs import about_retries, level_number, numbers
 from pytest_ralph.core.masking import short
 from pytest_ralph.core.quantity import durations, seconds, times
-from pytest_ralph.core.scenario import Scenario, once
+from pytest_ralph.core.scenario import Calls, Scenario, once
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed
-from pytest_ralph.core.timeline import CutShort, Logged, Timeline
+from pytest_ralph.core.timeline import CallStarted, CutShort, Logged, Timeline
 from pytest_ralph.faults import Hang, Refuse, Reset, Status, Truncate, Unreachable
 from pytest_ralph.marker import Decorator, attach, check_scenarios
 
@@ -293,7 +296,9 @@ def _repeated(spec: Retry) -> tuple[Scenario, ...]:
     first = _lasting(spec)[0]
     return (
         Scenario(
-            id=f"{first.id}-{_JITTERED_CALLS}-calls", fault=first.fault, calls=_JITTERED_CALLS, pause=3600.0
+            id=f"{first.id}-{_JITTERED_CALLS}-calls",
+            fault=first.fault,
+            course=Calls(count=_JITTERED_CALLS, pause=3600.0, anew=True),
         ),
     )
 
@@ -374,7 +379,7 @@ def _grows(before: float, after: float, wait: float, following: float) -> bool:
 
 
 def _growth_of_means(spec: Retry, play: Play, judged: list[Operation]) -> Verdict | None:
-    if play.scenario.calls < _JITTERED_CALLS and not play.scenario.manual:
+    if len(play.timeline.of(CallStarted)) < _JITTERED_CALLS and not play.scenario.manual:
         return None
     count = min(len(spec.waits), *(len(each.gaps) for each in judged))
     means = tuple(round(fmean(each.gaps[number] for each in judged), 3) for number in range(count))
@@ -491,9 +496,9 @@ def _logs_each_retry(spec: Retry, play: Play) -> Verdict | None:
 
 def _numbered(retries: Sequence[Sequence[Logged]]) -> bool:
     """Whether the records count the retries, from 0 or 1 for the failed attempt or from 2 for the next."""
-    told = [frozenset[int]().union(*map(numbers, records)) for records in retries if records]
-    # What every record says counts nothing.
-    same = frozenset.intersection(*told) if len(told) > 1 else frozenset()
+    told = [reduce(or_, map(numbers, records)) for records in retries if records]
+    # What every record says counts nothing; of "2 of 2" one 2 is left.
+    same = reduce(and_, told) if len(told) > 1 else Counter[int]()
     return any(
         all(
             not records or any(number + offset in numbers(record) - same for record in records)
