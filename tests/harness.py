@@ -138,4 +138,5 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Proje
     """An empty folder to put tests in, with the same output on every machine."""
     for name in _TASTES:
         monkeypatch.delenv(name, raising=False)
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     return Project(pytester=pytester)

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 import requests
 import tenacity
 import urllib3
@@ -15,6 +16,7 @@ import urllib3
 from pytest_ralph import faults
 from pytest_ralph.core.attempts import attempts
 from pytest_ralph.core.fault import Fault
+from pytest_ralph.core.timeline import Waited
 from pytest_ralph.world.world import World
 from tests.clients.wire import Live, draw, give_ups, named, waits
 
@@ -256,3 +258,64 @@ def test_tenacity_stops_after_a_delay_on_the_virtual_clock(world: World, live: L
     with pytest.raises(httpx.ReadTimeout):
         live(call)
     assert give_ups(world) == [10, 10, 10, 10, 10]
+
+
+# -- redis --------------------------------------------------------------------------------------------------
+
+REDIS = pytest.mark.shows("clients", "redis", "connects again, by a `sleep` bound at import")
+
+
+def look_up(**options: Any) -> Any:
+    def call() -> Any:
+        with redis.Redis(host="cache.example", **options) as cache:
+            return cache.get("key")
+
+    return call
+
+
+@REDIS
+@pytest.mark.parametrize("share", [0, 0.5, 1])
+def test_redis_connects_eleven_times(world: World, live: Live, monkeypatch: pytest.MonkeyPatch, share: float):
+    """random() * 0.01 * 2 ** failures, at most 1 s."""
+    draw(monkeypatch, share)
+    world.upstream("http://cache.example:6379").inject(faults.Refuse())
+
+    with pytest.raises(redis.ConnectionError, match="Connection refused"):
+        live(look_up())
+
+    assert waits(world) == pytest.approx([min(1, share * 0.01 * 2**n) for n in range(1, 11)], abs=0.001)
+
+
+@REDIS
+def test_redis_waits_as_its_policy_says(world: World, live: Live):
+    world.upstream("http://cache.example:6379").inject(faults.Refuse())
+    policy = redis.retry.Retry(redis.backoff.ExponentialBackoff(base=1, cap=10), retries=4)
+
+    with pytest.raises(redis.ConnectionError):
+        live(look_up(retry=policy))
+
+    assert waits(world) == [2, 4, 8, 10]
+
+
+@pytest.mark.shows("clients", "redis", "gives up connecting and reading after 5 s, or as passed")
+@pytest.mark.parametrize(
+    ("fault", "options", "expected"),
+    [
+        (faults.Unreachable(), {}, 5),
+        (faults.Unreachable(), {"socket_connect_timeout": 2}, 2),
+        (faults.Hang(), {}, 5),
+        (faults.Hang(), {"socket_timeout": 8}, 8),
+    ],
+    ids=named,
+)
+def test_redis_gives_up_each_attempt(
+    world: World, live: Live, fault: Fault, options: dict[str, Any], expected: float
+):
+    world.upstream("http://cache.example:6379").inject(fault)
+    policy = redis.retry.Retry(redis.backoff.ConstantBackoff(3), retries=2)
+
+    with pytest.raises(redis.TimeoutError):
+        live(look_up(retry=policy, **options))
+
+    assert give_ups(world) == [expected] * 3
+    assert [event.until - event.at for event in world.timeline.of(Waited)] == pytest.approx([3, 3], abs=0.001)

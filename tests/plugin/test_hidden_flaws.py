@@ -467,28 +467,6 @@ def test_a_gate_that_is_added_later_is_refused_rather_than_dropped(project: Proj
     assert "a gate (retry, timeout) was added" in outcome.output
 
 
-@pytest.mark.parametrize("arguments", [(), ("--ralph",)])
-def test_asynchronous_clients_are_refused_rather_than_hung(project: Project, arguments: tuple[str, ...]):
-    project.write(
-        test_it="""
-        import asyncio, httpx
-
-        async def fetch():
-            async with httpx.AsyncClient() as client:
-                await client.post("http://api.pay.example/v1/charges", json={})
-
-        @ralph.timeout(10)
-        def test_call(api):
-            asyncio.run(fetch())
-        """
-    )
-
-    outcome = project.run_apart(*arguments)
-
-    assert outcome.code == 1
-    assert "Asynchronous clients are not supported" in outcome.output
-
-
 def test_a_proxy_from_the_environment_is_named(project: Project, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.corp.example:3128")
 
