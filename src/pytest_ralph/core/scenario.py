@@ -1,10 +1,76 @@
-"""What is played against one call: which fault, how often, how many calls."""
+"""What is played against the test body: which fault, how often, and how the calls go."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from pytest_ralph.core.fault import Fault
+from pytest_ralph.core.timeline import CallEnded, Timeline
+
+
+class Stage(Protocol):
+    """The world and the test body, as a course directs them."""
+
+    @property
+    def timeline(self) -> Timeline:
+        """What has happened so far in this play."""
+
+    def inject(self, fault: Fault | None = None, *, times: int | None = None) -> None:
+        """Show a fault, to the operation that it is aimed at.
+
+        Args:
+            fault: The fault; that of the scenario if None.
+            times: How many attempts meet it; as the scenario says if None.
+        """
+
+    def heal(self) -> None:
+        """Show no fault any more; connections stay open and the timeline goes on."""
+
+    def advance(self, seconds: float) -> None:
+        """Let virtual time pass, in seconds."""
+
+    def call(self, arguments: Mapping[str, object] | None = None) -> CallEnded:
+        """Call the test body, and tell how that ended.
+
+        Args:
+            arguments: Arguments of the test to be passed with other values than those of its fixtures.
+        """
+
+    def call_at_once(self, callers: int) -> list[CallEnded]:
+        """Call the test body several times at the same moment, and tell how each of the calls ended."""
+
+
+class Course(Protocol):
+    """How the calls of a scenario go: a frozen, comparable value that directs a stage."""
+
+    def play(self, stage: Stage) -> None:
+        """Direct the play. What there is to judge is on the timeline afterwards."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calls:
+    """The usual course: so many calls, one after another, with the fault there from the first.
+
+    Attributes:
+        count: How many times the test body is called.
+        pause: Virtual seconds between the calls.
+        anew: Whether a fault that ends is there again in each call.
+    """
+
+    count: int = 1
+    pause: float = 0.0
+    anew: bool = False
+
+    def play(self, stage: Stage) -> None:
+        """Inject, call, and so on."""
+        for number in range(self.count):
+            if number:
+                stage.advance(self.pause)
+            if not number or self.anew:
+                stage.inject()
+            stage.call()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,25 +78,30 @@ class Scenario:
     """One way the world behaves during a test.
 
     Attributes:
-        id: The name in the test id, such as ``status-503``.
+        id: The name in the test id, such as ``status-503``. It tells apart what is played differently.
         fault: The fault that is met, or None for a world that works.
         times: How many attempts meet the fault before the service recovers; None while it lasts.
-        calls: How many times the test body is called and watched.
-        pause: Virtual seconds between the calls.
+        course: How the calls go.
         manual: The test injects its own faults; the world plays none.
+        detours: Whether what the code turns to in trouble is broken as well, in a play of its own.
     """
 
     id: str
     fault: Fault | None = None
     times: int | None = None
-    calls: int = 1
-    pause: float = 0.0
+    course: Course = field(default_factory=Calls)
     manual: bool = False
+    detours: bool = True
 
     @property
     def recovers(self) -> bool:
         """Whether the service is healthy, or becomes healthy again, while the call goes on."""
         return self.fault is None or self.times is not None
+
+    @property
+    def faulty(self) -> bool:
+        """Whether a fault is to be met in it."""
+        return self.fault is not None or self.manual
 
 
 HEALTHY = Scenario(id="healthy")

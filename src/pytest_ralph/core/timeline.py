@@ -44,11 +44,13 @@ class CallStarted(Event):
 
     Attributes:
         index: Which call, from 0.
+        callers: How many call at once.
         repeated: What the healthy call uses more than once: services, operations as ``URL METHOD PATH``, and
             services in a loop as ``URL loop``.
     """
 
     index: int
+    callers: int = 1
     repeated: frozenset[str] = frozenset()
 
 
@@ -351,14 +353,16 @@ class Timeline(Sequence[Event]):
         return [event for event in self.events if isinstance(event, kinds)]
 
     def call(self, index: int) -> Timeline:
-        """The part that belongs to one call of the test body."""
-        inside, chosen = False, []
+        """The part that belongs to one call of the test body, or to several at once."""
+        chosen: list[Event] = []
+        open_calls = 0
         for event in self.events:
-            inside = inside or (isinstance(event, CallStarted) and event.index == index)
-            if inside:
+            if isinstance(event, CallStarted) and event.index == index:
+                open_calls = event.callers
+            if open_calls:
                 chosen.append(event)
             if isinstance(event, CallEnded) and event.index == index:
-                break
+                open_calls -= 1
         return Timeline(tuple(chosen))
 
     def lines(self, limit: int = 14) -> list[str]:

@@ -96,7 +96,7 @@ def _exercised(gate: Gate) -> Criterion:
 
     def faulty(spec: Spec) -> tuple[Scenario, ...]:
         played = scenarios_for(gate.skill, spec)
-        return tuple(each for each in played if each.fault is not None or each.manual)
+        return tuple(each for each in played if each.faulty)
 
     return Criterion(
         id="exercised",

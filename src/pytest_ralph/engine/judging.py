@@ -11,10 +11,11 @@ import pytest
 
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.masking import masked
-from pytest_ralph.core.scenario import Scenario
+from pytest_ralph.core.scenario import HEALTHY, Scenario
 from pytest_ralph.core.skill import Play
 from pytest_ralph.core.timeline import Outside, Timeline, Unmatched
 from pytest_ralph.engine import verdicts
+from pytest_ralph.engine.body import Body
 from pytest_ralph.engine.collecting import check_seen
 from pytest_ralph.engine.gates import base_id, resets_of, scenario_of
 from pytest_ralph.engine.play import Player, seed_for
@@ -87,7 +88,7 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
     resets = resets_of(item)
     player = Player(
         world=case.world,
-        body=item.runtest,
+        body=Body(item),
         locator=case.locator,
         seed=seed,
         resets=resets,
@@ -104,7 +105,7 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
         else:
             yield from _baseline(item, player, case, scenario)
             player.learn()
-            plays = player.plays(scenario) if scenario.fault is not None else [_healthy(case, scenario)]
+            plays = [_healthy(case, scenario)] if scenario == HEALTHY else player.plays(scenario)
     finally:
         random.setstate(state)
     __tracebackhide__ = True

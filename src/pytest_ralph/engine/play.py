@@ -12,16 +12,17 @@ import random
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from pytest_ralph.core.fault import Request
+from pytest_ralph.core.fault import Fault, Request
 from pytest_ralph.core.location import Locator
 from pytest_ralph.core.masking import short
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import Play
 from pytest_ralph.core.timeline import CallEnded, CallStarted, FaultMet, Mocked, Requested, Timeline
+from pytest_ralph.engine.body import Body
 from pytest_ralph.world.endings import Ended, ending
 from pytest_ralph.world.upstream import Upstream
 from pytest_ralph.world.world import FAR_AHEAD, World
@@ -70,7 +71,7 @@ class Player:
     """
 
     world: World
-    body: Callable[[], object]
+    body: Body
     locator: Locator
     seed: str
     resets: tuple[Callable[[], object], ...] = ()
@@ -89,15 +90,16 @@ class Player:
         return self._baseline.of(Mocked)
 
     def plays(self, scenario: Scenario) -> list[Play]:
-        """Play a faulty scenario at each of its targets."""
-        assert scenario.fault is not None
+        """Play a scenario: once where nothing is broken, or else at each target of its fault."""
+        if scenario.fault is None:
+            return [self._play(scenario, [])]
         found: list[Play] = []
         for target in self._operations(self._baseline):
             if found:
                 self._warm_up()
             play = self._play(scenario, [target])
             found.append(play)
-            detours = self._detours(play, target)
+            detours = self._detours(play, target) if scenario.detours else []
             if detours and not scenario.recovers:
                 # Where the code turns to in trouble may be in trouble as well.
                 self._warm_up()
@@ -148,18 +150,9 @@ class Player:
         for reset in self.resets:
             reset()
         random.seed(self.seed)
-        for index in range(scenario.calls):
-            if index:
-                self.world.advance(scenario.pause)
-            if not index or scenario.times is None:
-                _inject(scenario, targets)
-            try:
-                with self.call(index):
-                    self.body()
-            except (Exception, Ended):  # noqa: BLE001
-                continue  # an outcome: it is on the timeline
+        scenario.course.play(Directed(player=self, scenario=scenario, targets=targets))
         timeline = self.world.timeline
-        self.met += [targets[0].name] if timeline.of(FaultMet) else []
+        self.met += [targets[0].name] if targets and timeline.of(FaultMet) else []
         return Play(
             scenario=scenario,
             timeline=timeline,
@@ -167,26 +160,31 @@ class Player:
         )
 
     @contextmanager
-    def call(self, index: int = 0) -> Generator[None]:
+    def call(self, index: int = 0, callers: int = 1) -> Generator[None]:
         """Record one call of the body: when it began, how it ended, and real time it lost."""
-        recorder = self.world.recorder
-        recorder.call_begins()
-        recorder.add(CallStarted, index=index, repeated=_repeated(self._baseline))
+        self.begin(index, callers)
         try:
             with self.world.watch():
                 yield
         except BaseException as error:
             found = ending(error)
-            self._end(index, found or error)
+            self.end(index, found or error)
             if found is not None and found is not error:
                 raise found from error
             raise
-        self._end(index, None)
+        self.end(index, None)
 
-    def _end(self, index: int, error: BaseException | None) -> None:
-        self.world.recorder.call_is_over()
-        self.world.scheduler.settle()
+    def begin(self, index: int, callers: int = 1) -> None:
+        """A call begins, or several at once."""
         recorder = self.world.recorder
+        recorder.call_begins()
+        recorder.add(CallStarted, index=index, callers=callers, repeated=_repeated(self._baseline))
+
+    def end(self, index: int, error: BaseException | None) -> None:
+        """A call has come back."""
+        recorder = self.world.recorder
+        recorder.call_is_over()
+        self.world.scheduler.settle()
         location = self.locator.of(error.__traceback__) if error is not None else None
         recorder.add(
             CallEnded,
@@ -197,15 +195,68 @@ class Player:
         )
 
 
-def _inject(scenario: Scenario, targets: list[Target]) -> None:
-    """Let the targets show the scenario's fault; a service shows one fault, to all its targets."""
-    assert scenario.fault is not None
+@dataclass(kw_only=True)
+class Directed:
+    """The stage of one play, see `core.scenario.Stage`.
+
+    Attributes:
+        player: Who plays.
+        scenario: What is played.
+        targets: What its faults are aimed at.
+        calls: How many calls there were.
+    """
+
+    player: Player
+    scenario: Scenario
+    targets: list[Target]
+    calls: int = 0
+
+    @property
+    def timeline(self) -> Timeline:
+        """What has happened so far in this play."""
+        return self.player.world.timeline
+
+    def inject(self, fault: Fault | None = None, *, times: int | None = None) -> None:
+        """Let the targets show a fault; a service shows one fault, to all its targets."""
+        shown = fault or self.scenario.fault
+        if shown is not None:
+            _inject(shown, self.scenario.times if times is None else times, self.targets)
+
+    def heal(self) -> None:
+        """Show no fault any more."""
+        for upstream in self.player.world.network.upstreams:
+            upstream.heal()
+
+    def advance(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        self.player.world.advance(seconds)
+
+    def call(self, arguments: Mapping[str, object] | None = None) -> CallEnded:
+        """Call the test body."""
+        with suppress(Exception, Ended), self.player.call(self._next()):  # an outcome: it is on the timeline
+            self.player.body(arguments)
+        return self.timeline.of(CallEnded)[-1]
+
+    def call_at_once(self, callers: int) -> list[CallEnded]:
+        """Call the test body several times at the same moment."""
+        player, index = self.player, self._next()
+        player.begin(index, callers)
+        with player.world.watch():
+            player.body.at_once(callers, lambda error: player.end(index, ending(error) or error))
+        return self.timeline.of(CallEnded)[-callers:]
+
+    def _next(self) -> int:
+        number, self.calls = self.calls, self.calls + 1
+        return number
+
+
+def _inject(fault: Fault, times: int | None, targets: list[Target]) -> None:
     for upstream in dict.fromkeys(target.upstream for target in targets):
         mine = [target for target in targets if target.upstream is upstream]
-        if scenario.fault.connect_stage:
-            upstream.plan.inject(scenario.fault, times=scenario.times, after=mine[0].after)
+        if fault.connect_stage:
+            upstream.plan.inject(fault, times=times, after=mine[0].after)
         else:
-            upstream.plan.inject(scenario.fault, times=scenario.times, only=_matches_any(mine))
+            upstream.plan.inject(fault, times=times, only=_matches_any(mine))
 
 
 def operation(method: str, target: str) -> str:
