@@ -26,13 +26,16 @@ class Feature:
     name: str
 
 
-def attach(skill: str, build: Callable[[], object], function: object = None) -> Any:
+def attach(
+    skill: str, build: Callable[[], object], function: object = None, *, name: str | None = None
+) -> Any:
     """Make the marker for a spec, applying it at once when it was written without parentheses.
 
     Args:
         skill: The skill's id.
         build: Makes the spec; what it raises becomes a `MarkerError`.
         function: The decorated function, for a marker written without parentheses.
+        name: What the marker is called in messages; ``ralph.`` and the skill's id by default.
 
     Raises:
         MarkerError: An argument is wrong.
@@ -42,7 +45,8 @@ def attach(skill: str, build: Callable[[], object], function: object = None) -> 
     try:
         spec = build()
     except (TypeError, ValueError) as error:
-        problem = f"@ralph.{skill.replace('-', '_')}: {error}"
+        shown = name or f"ralph.{skill.replace('-', '_')}"
+        problem = f"@{shown}: {error}"
     if problem:
         raise MarkerError(problem)
     mark = pytest.mark.ralph.with_args(spec, skill=skill)

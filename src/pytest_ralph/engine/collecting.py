@@ -33,6 +33,7 @@ def select(config: pytest.Config, items: list[pytest.Item], *, failed: bool) -> 
     """
     run = run_of(config)
     _refuse_unplayable(items)
+    _refuse_unknown(run, items)
     _refuse_unseen(run, items)
     run.plan = plan(items, run)
     judged = [item for item in items if scenario_of(item) is not None]
@@ -52,6 +53,19 @@ def _refuse_unplayable(items: list[pytest.Item]) -> None:
         gated = any("skill" in mark.kwargs for mark in item.iter_markers("ralph"))
         if gated and (reason := _unplayable(item)):
             raise pytest.UsageError(f"{item.nodeid}: {reason}")
+
+
+def _refuse_unknown(run: Run, items: list[pytest.Item]) -> None:
+    """Refuse gates of skills that nobody has added: they would be dropped without a word."""
+    for item in items:
+        for mark in item.iter_markers("ralph"):
+            skill = mark.kwargs.get("skill")
+            if skill is not None and skill not in run.registry:
+                raise pytest.UsageError(
+                    f"{item.nodeid}: there is no skill {skill!r}; there are {', '.join(run.registry.ids)}. "
+                    "A skill of another package is known when its plugin, or a conftest.py that pytest loads "
+                    "at its start, gives it by the hook pytest_ralph_skills"
+                )
 
 
 def _unplayable(item: pytest.Item) -> str | None:

@@ -45,7 +45,9 @@ class Gate:
     @functools.cached_property
     def criteria(self) -> tuple[Criterion, ...]:
         """What is judged, with the criterion every faulty scenario carries."""
-        return (*self.skill.applicable(self.spec), _exercised(self))
+        played = scenarios_for(self.skill, self.spec)
+        exercised = (_exercised(self),) if any(each.faulty for each in played) else ()
+        return (*self.skill.applicable(self.spec), *exercised)
 
     @functools.cached_property
     def _asked(self) -> dict[str, tuple[Criterion, ...]]:

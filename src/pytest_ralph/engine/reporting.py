@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import platform
 import sys
@@ -158,6 +159,7 @@ class Collector:
             jsonfile.write(self._report, self._path)
         except OSError as error:
             self._trouble = f"the report could not be written to {self._path}: {error}"
+        self._config.hook.pytest_ralph_report(config=self._config, report=copy.deepcopy(self._report))
         if session.exitstatus == pytest.ExitCode.OK and (red(self._report) or self._trouble):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

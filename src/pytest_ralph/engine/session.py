@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_ralph.core.location import Locator
-from pytest_ralph.core.registry import Registry, builtin
+from pytest_ralph.core.registry import Registry, builtin, extended
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.engine.gates import (
     Gate,
@@ -110,7 +111,7 @@ def start(config: pytest.Config) -> Run:
     Raises:
         pytest.UsageError: An option makes no sense here.
     """
-    registry = Registry(builtin())
+    registry = _registry(config)
     skills = tuple(config.getoption("ralph_skill"))
     for skill in skills:
         if skill not in registry:
@@ -133,6 +134,24 @@ def start(config: pytest.Config) -> Run:
         seed=int(config.getoption("ralph_seed")),
         seams=seams,
     )
+
+
+def _registry(config: pytest.Config) -> Registry:
+    """The skills that come with the package and those that plugins add.
+
+    Raises:
+        pytest.UsageError: What a plugin adds is not well-formed.
+    """
+    hook = config.hook
+    try:
+        found = [*builtin(), *chain.from_iterable(hook.pytest_ralph_skills())]
+        known = Registry(found)
+        return Registry(
+            extended(skill, chain.from_iterable(hook.pytest_ralph_criteria(skill=skill.id)))
+            for skill in known
+        )
+    except (TypeError, ValueError) as error:
+        raise pytest.UsageError(f"pytest_ralph_skills or pytest_ralph_criteria: {error}") from error
 
 
 def run_of(config: pytest.Config) -> Run:
