@@ -21,7 +21,7 @@ from pytest_ralph.core.fault import (
     Step,
 )
 from pytest_ralph.core.timeline import Abandoned, Answered, Broken, Event, FaultMet, Requested, Unmatched
-from pytest_ralph.world.line import Carrier, Host
+from pytest_ralph.world.line import Carrier, Host, Sender
 from pytest_ralph.world.upstream import NoAnswerError, Upstream
 
 
@@ -35,6 +35,7 @@ class Exchange:
         host: The network.
         carrier: Takes the answer to the client.
         healthy: Gives the healthy answer, if it is not the one declared.
+        sender: Who sent it, if it is not the one that sent last.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Exchange:
         host: Host,
         carrier: Carrier,
         healthy: Callable[[], Answer] | None = None,
+        sender: Sender | None = None,
     ) -> None:
         self._request = request
         self._upstream = upstream
@@ -53,7 +55,7 @@ class Exchange:
         self._carrier = carrier
         self._healthy = healthy or (lambda: upstream.answer(request))
         self._steps: Iterator[Step] = iter(())
-        self._sender = host.sender()
+        self._sender = sender or host.sender()
         self.attempt = attempt
         self.status = 0
         self.over = False

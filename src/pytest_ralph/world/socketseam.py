@@ -23,6 +23,7 @@ from pytest_ralph.world.network import SYN_SECONDS, ClientEnd, Endpoint, Network
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Repointed, Undo
 from pytest_ralph.world.scheduler import Scheduler, WorldIsOver
+from pytest_ralph.world.streamseam import Streams
 from pytest_ralph.world.tasks import strand
 from pytest_ralph.world.tls import Authority, Bundles
 from pytest_ralph.world.unsupported import UnsupportedError
@@ -89,6 +90,7 @@ class Client:
         recorder: Where timeouts are written down.
         authority: Gives the certificate authority.
         bundles: Certificate bundles that clients load.
+        streams: Watches clients that speak HTTP/2.
     """
 
     def __init__(
@@ -98,12 +100,14 @@ class Client:
         recorder: Recorder,
         authority: Callable[[], Authority],
         bundles: Bundles,
+        streams: Streams,
     ) -> None:
         self.network = network
         self.bundles = bundles
         self._scheduler = scheduler
         self._recorder = recorder
         self._authority = authority
+        self._streams = streams
 
     def end(self, sock: Any) -> ClientEnd | None:
         """The simulated connection of a socket object, None for any other socket."""
@@ -130,6 +134,7 @@ class Client:
             if self._scheduler.serving:
                 raise UnsupportedError(_IN_CALLBACK)
             self._recorder.check()
+        self._streams.look()
         self._scheduler.settle()
         attempt, outcome = self.network.meet(endpoint)
         if outcome is Connect.IGNORE:
