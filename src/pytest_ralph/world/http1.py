@@ -13,6 +13,7 @@ from pytest_ralph.core.timeline import Abandoned, Broken, Event
 from pytest_ralph.world.exchange import Exchange
 from pytest_ralph.world.line import Line
 from pytest_ralph.world.proxy import Tunnel, destination, forward
+from pytest_ralph.world.upstream import Upstream
 
 _NO_BODY = {204, 304}
 _FRAMING = {"content-length", "transfer-encoding"}
@@ -51,6 +52,11 @@ class HTTP1:
     def idle(self) -> bool:
         """Whether no request is being answered."""
         return self._exchange is None
+
+    @property
+    def asked(self) -> Upstream | None:
+        """The service that answers now: what a proxy passes on is answered by another one."""
+        return self._exchange.upstream if self._exchange is not None else None
 
     # -- requests -------------------------------------------------------------------------------------
 

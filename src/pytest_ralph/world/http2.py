@@ -54,6 +54,10 @@ class HTTP2:
         mine = [stream for stream in waiting if stream.sender.thread == me] or waiting
         return mine[-1].attempt if mine else None
 
+    @property
+    def asked(self) -> None:
+        """It is always the service at the end of the line."""
+
     # -- requests -------------------------------------------------------------------------------------
 
     def receive(self, data: bytes) -> None:

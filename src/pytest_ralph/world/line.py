@@ -127,6 +127,10 @@ class Speaker(Protocol):
     def attempt(self) -> int | None:
         """Number of the attempt the calling thread waits for; None if it made no request yet."""
 
+    @property
+    def asked(self) -> Upstream | None:
+        """The service that answers now, if it is not the one at the end of the line."""
+
     def receive(self, data: bytes) -> None:
         """Take what has arrived."""
 

@@ -73,6 +73,12 @@ class ServiceConnection:
         attempt = self._speaker.attempt if self._speaker is not None else None
         return self._opened_by if attempt is None else attempt
 
+    @property
+    def asked(self) -> Upstream:
+        """The service whose answer the calling thread waits for: behind a proxy, not the proxy."""
+        asked = self._speaker.asked if self._speaker is not None else None
+        return asked or self.upstream
+
     # -- what the network does with it ----------------------------------------------------------------
 
     def pump(self) -> bool:
