@@ -136,7 +136,6 @@ class ClientEnd:
         location: The user's line that sent last.
         site: All of the user's lines on the stack then.
         thread: The thread that sent last.
-        streams: Who began which stream of HTTP/2, where that is known.
     """
 
     fd: int
@@ -148,7 +147,6 @@ class ClientEnd:
     site: tuple[tuple[str, int], ...] = ()
     thread: int = 0
     owners: list[Any] = field(default_factory=list)
-    streams: dict[int, Sender] = field(default_factory=dict)
     tries: int = 0
 
     @property
@@ -210,6 +208,7 @@ class Network:
         self._ends: dict[int, ClientEnd] = {}
         self._unanswered: dict[int, Unanswered] = {}
         self._timed_out: set[int] = set()
+        self._begun: dict[tuple[int, int], Sender] = {}
         self._current: ClientEnd | None = None
         self._delay = 0.0
 
@@ -437,8 +436,11 @@ class Network:
 
     def stream_begins(self, fd: int, stream: int, sender: Sender) -> None:
         """A client begins a stream of HTTP/2: its bytes may be sent by others."""
-        if (end := self.end(fd)) is not None:
-            end.streams[stream] = sender
+        self._begun[(fd, stream)] = sender
+
+    def began(self, end: ClientEnd, stream: int) -> Sender | None:
+        """Who has begun a stream of HTTP/2, where that is known."""
+        return self._begun.pop((end.fd, stream), None)
 
     def stream_is_left(self, fd: int, stream: int) -> None:
         """A client does not wait for the answer on a stream any more, if it ever did."""
@@ -553,7 +555,7 @@ class _Host:
         if end is None:
             return Sender()
         last = Sender(location=end.location, site=end.site, thread=end.thread)
-        return last if stream is None else end.streams.pop(stream, last)
+        return last if stream is None else self._network.began(end, stream) or last
 
     def is_open(self) -> bool:
         end = self._network._current

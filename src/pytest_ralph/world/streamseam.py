@@ -76,10 +76,11 @@ class Streams:
             setattr(owner, name, _telling(before, tell))
 
     def _begins(self, fd: int, stream: int) -> None:
+        # No lock and no call to the system: httpcore is about to use a number that another thread must not
+        # take meanwhile, and it has no lock for that either.
         recorder = self._recorder
         sender = Sender(location=recorder.here(), site=recorder.site(), thread=strand())
-        with self._scheduler.alone():
-            self._network.stream_begins(fd, stream, sender)
+        self._network.stream_begins(fd, stream, sender)
 
     def _is_left(self, fd: int, stream: int) -> None:
         self._scheduler.settle()
