@@ -6,6 +6,8 @@
 #   make format    format the code and apply safe lint fixes
 #   make docs      build the documentation into docs/_build/html
 #   make compatibility  write docs/reference/compatibility.md anew, from the results of the tests
+#   make repeat    run the tests of clients and of the world again and again, and compare what happens in them
+#                  (RUNS=20 for each way: alone, by two workers, with every core busy)
 #   make bench     run the benchmarks
 #   make clean     remove everything that can be made again
 
@@ -31,7 +33,9 @@ $(call heading,creating $(2))
 @$(2)/bin/python -m pip install --quiet $(3) --editable .
 endef
 
-.PHONY: demo test lint types coverage docs compatibility bench test-all format clean
+RUNS ?= 20
+
+.PHONY: demo test lint types coverage docs compatibility repeat bench test-all format clean
 
 demo: $(STAMP)
 	$(call heading,demo: pytest --ralph --tb=no docs/examples)
@@ -70,6 +74,10 @@ docs: $(STAMP)
 compatibility: $(STAMP)
 	$(call heading,tests of compatibility)
 	@$(BIN)/pytest -q -n 2 --compatibility=write
+
+repeat: $(STAMP)
+	$(call heading,the same tests$(comma) again and again)
+	@$(BIN)/python -m tests.repeat --runs $(RUNS)
 
 bench: $(STAMP)
 	$(call heading,benchmarks)

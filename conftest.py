@@ -1,1 +1,1 @@
-pytest_plugins = ["pytester", "tests.harness", "tests.worlds", "tests.compatibility"]
+pytest_plugins = ["pytester", "tests.harness", "tests.worlds", "tests.compatibility", "tests.timelines"]

@@ -27,6 +27,8 @@ import requests
 import structlog
 import trio
 import uvloop
+from httpcore._async.http2 import AsyncHTTP2Connection
+from httpcore._sync.http2 import HTTP2Connection
 from loguru import logger
 
 from pytest_ralph import faults
@@ -47,6 +49,7 @@ TYPES = (
         _queue.SimpleQueue,
     ),
     *(select.epoll, type(select.poll()), asyncio.BaseEventLoop, concurrent.futures.ThreadPoolExecutor),
+    *(HTTP2Connection, AsyncHTTP2Connection),
     *(trio.Nursery, uvloop.Loop, logging.Logger, logging.Handler, structlog.PrintLogger),
 )
 BUILTINS: tuple[Any, ...] = (
@@ -76,6 +79,7 @@ def state() -> dict[str, Any]:
         "loguru": len(logger._core.handlers),  # type: ignore[attr-defined]
         "threads": sorted(thread.name for thread in threading.enumerate()),
         "files": sorted(os.readlink(f"/proc/self/fd/{fd}").split(":")[0] for fd in descriptors()),
+        "tasks": [each for each in gc.get_objects() if isinstance(each, asyncio.Task) and not each.done()],
         "trace": sys.gettrace(),
         "hook": (sys.excepthook, threading.excepthook),
         "year": dt.datetime.now(dt.timezone.utc).year,
@@ -99,6 +103,31 @@ def fetch_by_thread() -> None:
 async def fetch_by_task() -> None:
     async with httpx.AsyncClient(timeout=1) as client:
         await client.get(URL)
+
+
+async def fetch_by_stream() -> None:
+    async with httpx.AsyncClient(http2=True, timeout=1) as client:
+        await asyncio.gather(client.get(URL), client.get(URL))
+
+
+def fetch_by_streams() -> None:
+    with httpx.Client(http2=True, timeout=1) as client:
+        client.get(URL)
+
+
+async def interrupt_tasks() -> None:
+    """Ctrl-C while tasks wait for answers, and one for ever."""
+    threading.Timer(5, signal.raise_signal, (signal.SIGINT,)).start()
+    async with httpx.AsyncClient(timeout=None) as client:
+        await asyncio.gather(client.get(URL), asyncio.sleep(3_600), asyncio.Event().wait())
+
+
+async def leave_tasks_behind() -> None:
+    """Tasks that nobody waits for, and the loop ends."""
+    client = httpx.AsyncClient(timeout=None)
+    tasks = [asyncio.create_task(client.get(URL)) for _ in range(3)]
+    await asyncio.sleep(1)
+    del tasks
 
 
 def interrupt() -> None:
@@ -128,6 +157,14 @@ def hang_for_ever() -> None:
         (lambda: trio.run(fetch_by_task), faults.Unreachable(), httpx.ConnectTimeout),
         (hang_for_ever, faults.Hang(), NeverEnds),
         (interrupt, None, KeyboardInterrupt),
+        (lambda: asyncio.run(interrupt_tasks()), faults.Hang(), KeyboardInterrupt),
+        (lambda: asyncio.run(leave_tasks_behind()), faults.Hang(), None),
+        (fetch_by_streams, None, None),
+        (fetch_by_streams, faults.Hang(), httpx.ReadTimeout),
+        (fetch_by_streams, faults.Refuse(), httpx.ConnectError),
+        (lambda: asyncio.run(fetch_by_stream()), None, None),
+        (lambda: asyncio.run(fetch_by_stream()), faults.Hang(), httpx.ReadTimeout),
+        (lambda: asyncio.run(fetch_by_stream()), faults.Reset(), httpx.TransportError),
     ],
 )
 def test_nothing_is_left_behind(call: Callable[[], None], fault: Any, error: type[BaseException] | None):

@@ -6,10 +6,12 @@ import concurrent.futures
 import contextlib
 import functools
 import multiprocessing
+import os
 import queue
 import sched
 import select
 import selectors
+import signal
 import socket
 import subprocess
 import sys
@@ -229,6 +231,120 @@ def test_a_wait_is_ended_by_another_thread(timed: Timed):
     assert timed(call) == pytest.approx(5, abs=0.01)
 
 
+def after(seconds: float, function: Callable[..., Any], *arguments: Any) -> None:
+    """Let another thread do something later."""
+    threading.Timer(seconds, function, arguments).start()
+
+
+def until_released() -> None:
+    lock = locked()
+    after(5, lock.release)
+    lock.acquire()
+
+
+def until_a_place_is_free() -> None:
+    semaphore = threading.BoundedSemaphore(1)
+    semaphore.acquire()
+    after(5, semaphore.release)
+    semaphore.acquire()
+
+
+def until_notified() -> None:
+    condition = threading.Condition()
+
+    def notify() -> None:
+        with condition:
+            condition.notify_all()
+
+    with condition:
+        after(5, notify)
+        assert condition.wait(LONG)
+
+
+def until_all_are_there() -> None:
+    barrier = threading.Barrier(3)
+    after(2, barrier.wait)
+    after(5, barrier.wait)
+    barrier.wait(LONG)
+
+
+def until_put() -> None:
+    things: queue.Queue[int] = queue.Queue()
+    after(5, things.put, 1)
+    assert things.get(timeout=LONG) == 1
+
+
+def until_taken() -> None:
+    things = full()
+    after(5, things.get)
+    things.put(2, timeout=LONG)
+
+
+def until_all_is_done() -> None:
+    things = full()
+    after(5, things.task_done)
+    things.join()
+
+
+def until_it_has_a_result() -> None:
+    future: concurrent.futures.Future[int] = concurrent.futures.Future()
+    after(5, future.set_result, 1)
+    assert future.result(LONG) == 1
+
+
+def until_the_first_is_done() -> None:
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(time.sleep, seconds) for seconds in (5, 5)]
+        done, _ = concurrent.futures.wait(futures, LONG, concurrent.futures.FIRST_COMPLETED)
+    assert done
+
+
+def until_it_has_ended() -> None:
+    thread = threading.Thread(target=time.sleep, args=(5,))
+    thread.start()
+    thread.join()
+
+
+def until_cancelled() -> None:
+    plan = sched.scheduler(time.monotonic, time.sleep)
+    late = plan.enter(LONG, 1, lambda: None)
+    plan.enter(5, 1, plan.cancel, (late,))
+    plan.run()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        case(until_released, "threading.Lock.acquire", "ended by another thread"),
+        case(until_a_place_is_free, "threading.BoundedSemaphore.acquire", "ended by another thread"),
+        case(until_notified, "threading.Condition.wait", "ended by another thread"),
+        case(until_all_are_there, "threading.Barrier.wait", "ended by the last thread to come"),
+        case(until_put, "queue.Queue.get", "ended by another thread"),
+        case(until_taken, "queue.Queue.put", "ended by another thread"),
+        case(until_all_is_done, "queue.Queue.join", "ended by another thread"),
+        case(until_it_has_a_result, "concurrent.futures.Future.result", "ended by another thread"),
+        case(until_the_first_is_done, "concurrent.futures.wait", "for the first of several"),
+        case(until_it_has_ended, "threading.Thread.join", "of a thread that sleeps"),
+        case(until_cancelled, "sched.scheduler.run", "events that are cancelled by others"),
+    ],
+)
+def test_waits_are_ended_at_the_moment_that_another_thread_does_something(
+    timed: Timed, function: Callable[[], Any]
+):
+    assert timed(function) == pytest.approx(5, abs=0.01)
+
+
+@wait("threading.Timer", "cancelled before its time")
+def test_a_cancelled_timer(timed: Timed):
+    def call() -> None:
+        timer = threading.Timer(LONG, lambda: None)
+        timer.start()
+        after(5, timer.cancel)
+        timer.join()
+
+    assert timed(call) == pytest.approx(5, abs=0.01)
+
+
 @wait("queue.SimpleQueue.get", "ended by another thread, at the moment something is put")
 def test_a_simple_queue_gives_each_thing_once(timed: Timed):
     found: list[int] = []
@@ -408,6 +524,41 @@ def test_a_pipe_from_another_process_is_really_waited_for(escapes: Escapes):
 
     assert 0.05 <= took < 1
     assert "another process" in names
+
+
+@real("a socket of one's own, read with a timeout", "and other waits inside of C: `signal.sigtimedwait`")
+@pytest.mark.parametrize("by_signal", [False, True])
+def test_what_waits_inside_of_c_is_an_escape(escapes: Escapes, by_signal: bool):
+    def call() -> None:
+        with silent() as sock:
+            sock.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                sock.recv(1)
+
+    def by_a_signal() -> None:
+        assert signal.sigtimedwait([signal.SIGUSR2], 0.3) is None
+
+    took, names = escapes(by_a_signal if by_signal else call)
+
+    assert took < 0.3
+    assert names == {"a wait that the virtual clock does not see"}
+
+
+@wait(
+    "a pipe that another thread writes to",
+    "without a timeout: time moves on meanwhile",
+)
+def test_a_pipe_from_another_thread(live: Live):
+    def call() -> float:
+        began = time.monotonic()
+        reading, writing = os.pipe()
+        after(5, os.write, writing, b"x")
+        assert os.read(reading, 1) == b"x"
+        os.close(reading)
+        os.close(writing)
+        return time.monotonic() - began
+
+    assert live(call) == pytest.approx(5, abs=0.01)
 
 
 def test_children_from_before_do_not_stop_time():

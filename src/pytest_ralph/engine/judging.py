@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -84,6 +85,7 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
         check_seen(run, item)
     except ValueError as error:
         pytest.fail(str(error), pytrace=False)
+    _refuse_conflicts(item, case)
     seed = seed_for(run.seed, base_id(item))
     resets = resets_of(item)
     player = Player(
@@ -117,6 +119,18 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
     if problem:
         pytest.fail(problem, pytrace=False)
     return None
+
+
+def _refuse_conflicts(item: pytest.Item, case: Case) -> None:
+    """Refuse a gate without sockets: what the code makes of that says nothing about it."""
+    __tracebackhide__ = True
+    if socket.socket.__module__ == "pytest_socket":
+        reason = (
+            "pytest-socket has disabled sockets, and simulated services are reached by them; in a gated test "
+            "only declared services and loopback can be reached"
+        )
+        problem = _broken(item, case, reason, None, "@pytest.mark.enable_socket to the test")
+        pytest.fail(f"not judged: it cannot reach the simulated services\n{problem}", pytrace=False)
 
 
 def _manual(player: Player, case: Case, scenario: Scenario) -> Generator[None, Any, list[Play]]:

@@ -7,6 +7,8 @@ import datetime as dt
 import platform
 import sys
 import uuid
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -123,7 +125,7 @@ class Collector:
         before = self._results.get(report.nodeid)
         if result is None or (report.when == "teardown" and not _all_passed(before)):
             return
-        self._results[report.nodeid] = result
+        self._results[report.nodeid] = _as_bad_as(result, before)
 
     def pytest_keyboard_interrupt(self) -> None:
         """Note that the run was cut short."""
@@ -223,6 +225,26 @@ def _result(report: pytest.TestReport, data: dict[str, Any]) -> Result | None:
     if report.outcome == "failed":
         return Result(outcome="error", reason=f"{report.when} failed: {_reason(report)}")
     return None
+
+
+def _as_bad_as(result: Result, before: Result | None) -> Result:
+    """A result of an item that has run before: what failed then has failed.
+
+    A scenario is played the same way each time. Code that holds only now and then does not hold, whatever a
+    plugin that runs failed items again makes of it. What was not judged in the earlier run may be now.
+    """
+    if before is None or "judged" not in (before.outcome, result.outcome):
+        return result
+    failures = {_key(each): each for each in before.verdicts if each["status"] == "fail"}
+    if not failures:
+        return result
+    if result.outcome != "judged":
+        return before
+    return replace(result, verdicts=[failures.get(_key(each), each) for each in result.verdicts])
+
+
+def _key(verdict: Mapping[str, Any]) -> tuple[Any, ...]:
+    return verdict["gate"], verdict["criterion"]
 
 
 def _all_passed(result: Result | None) -> bool:

@@ -21,7 +21,7 @@ from pytest_ralph.core.fault import (
     Step,
 )
 from pytest_ralph.core.timeline import Abandoned, Answered, Broken, Event, FaultMet, Requested, Unmatched
-from pytest_ralph.world.line import Carrier, Host
+from pytest_ralph.world.line import Carrier, Host, Sender
 from pytest_ralph.world.upstream import NoAnswerError, Upstream
 
 
@@ -35,6 +35,7 @@ class Exchange:
         host: The network.
         carrier: Takes the answer to the client.
         healthy: Gives the healthy answer, if it is not the one declared.
+        sender: Who sent it, if it is not the one that sent last.
     """
 
     def __init__(
@@ -46,14 +47,15 @@ class Exchange:
         host: Host,
         carrier: Carrier,
         healthy: Callable[[], Answer] | None = None,
+        sender: Sender | None = None,
     ) -> None:
         self._request = request
-        self._upstream = upstream
+        self.upstream = upstream
         self._host = host
         self._carrier = carrier
         self._healthy = healthy or (lambda: upstream.answer(request))
         self._steps: Iterator[Step] = iter(())
-        self._sender = host.sender()
+        self._sender = sender or host.sender()
         self.attempt = attempt
         self.status = 0
         self.over = False
@@ -79,7 +81,7 @@ class Exchange:
     def begin(self, fault: Fault | None) -> None:
         """Begin to answer, in the way of a fault if there is one."""
         request = self._request
-        self._upstream.requests.append(request)
+        self.upstream.requests.append(request)
         self._record(
             Requested,
             site=self._sender.site,
@@ -89,7 +91,7 @@ class Exchange:
             body=request.body,
         )
         if fault is not None:
-            self._host.record(FaultMet, upstream=self._upstream.url, fault=repr(fault))
+            self._host.record(FaultMet, upstream=self.upstream.url, fault=repr(fault))
         self._steps = self._choose(fault)
         self._go_on()
 
@@ -114,7 +116,7 @@ class Exchange:
     def _record(self, kind: type[Event], **fields: object) -> None:
         self._host.record(
             kind,
-            upstream=self._upstream.url,
+            upstream=self.upstream.url,
             attempt=self.attempt,
             location=self._sender.location,
             thread=self._sender.thread,
@@ -146,10 +148,10 @@ class Exchange:
             yield self._fail(error)
 
     def _no_answer(self, error: NoAnswerError) -> Answer:
-        advice = f"{self._upstream!r}.{error.advice}"
+        advice = f"{self.upstream!r}.{error.advice}"
         self._host.record(
             Unmatched,
-            upstream=self._upstream.url,
+            upstream=self.upstream.url,
             request=f"{self._request.method} {self._request.target}",
             advice=advice,
         )

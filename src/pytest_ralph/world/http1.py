@@ -13,6 +13,7 @@ from pytest_ralph.core.timeline import Abandoned, Broken, Event
 from pytest_ralph.world.exchange import Exchange
 from pytest_ralph.world.line import Line
 from pytest_ralph.world.proxy import Tunnel, destination, forward
+from pytest_ralph.world.upstream import Upstream
 
 _NO_BODY = {204, 304}
 _FRAMING = {"content-length", "transfer-encoding"}
@@ -51,6 +52,11 @@ class HTTP1:
     def idle(self) -> bool:
         """Whether no request is being answered."""
         return self._exchange is None
+
+    @property
+    def asked(self) -> Upstream | None:
+        """The service that answers now: what a proxy passes on is answered by another one."""
+        return self._exchange.upstream if self._exchange is not None else None
 
     # -- requests -------------------------------------------------------------------------------------
 
@@ -150,7 +156,7 @@ class HTTP1:
         if answer.status not in _NO_BODY and not tunnelling:
             headers.append(_framing(request, answer, length))
         self._unit = _unit(answer)
-        self._bodiless = request.method == "HEAD" or answer.status in _NO_BODY or tunnelling
+        self._bodiless = has_no_body(request, answer) or tunnelling
         self._send(h11.Response(status_code=answer.status, headers=headers, reason=_reason(answer.status)))
 
     def body(self, data: bytes) -> None:
@@ -214,8 +220,12 @@ class HTTP1:
         elif self._arriving is not None:
             self._record(Abandoned)
 
-    def farewell(self) -> None:
-        """HTTP/1.1 has no word for it."""
+    def farewell(self) -> bool:
+        """HTTP/1.1 has no word for it: the service closes the connection."""
+        return False
+
+    def give_up(self, number: int) -> None:
+        """There are no streams."""
 
     def _fail(self, error: h11.RemoteProtocolError) -> None:
         if self._ended:
@@ -245,7 +255,12 @@ def is_chunked(answer: Answer) -> bool:
     return any(name.lower() == "transfer-encoding" and "chunked" in value for name, value in answer.headers)
 
 
-def _length(request: Request, answer: Answer) -> int | str:
+def has_no_body(request: Request, answer: Answer) -> bool:
+    """Whether an answer comes without a body (RFC 9110, 6.4.1)."""
+    return request.method == "HEAD" or answer.status in _NO_BODY
+
+
+def content_length(request: Request, answer: Answer) -> int | str:
     """The length to announce: of the body, or of the one that HEAD leaves out."""
     declared = (value for name, value in answer.headers if name.lower() == "content-length")
     own = len(answer.body)
@@ -255,7 +270,7 @@ def _length(request: Request, answer: Answer) -> int | str:
 def _framing(request: Request, answer: Answer, length: int | None) -> tuple[bytes, bytes]:
     if is_chunked(answer) and length is None:
         return b"Transfer-Encoding", b"chunked"
-    announced = _length(request, answer) if length is None else length
+    announced = content_length(request, answer) if length is None else length
     return b"Content-Length", str(announced).encode()
 
 

@@ -63,8 +63,8 @@ class Host(Protocol):
     def take_delay(self) -> float:
         """Virtual seconds that the answer takes longer."""
 
-    def sender(self) -> Sender:
-        """Who has sent last."""
+    def sender(self, stream: int | None = None) -> Sender:
+        """Who has sent last, or who began a stream, where that is known."""
 
     def is_open(self) -> bool:
         """Whether the client still has its end of the connection."""
@@ -127,6 +127,10 @@ class Speaker(Protocol):
     def attempt(self) -> int | None:
         """Number of the attempt the calling thread waits for; None if it made no request yet."""
 
+    @property
+    def asked(self) -> Upstream | None:
+        """The service that answers now, if it is not the one at the end of the line."""
+
     def receive(self, data: bytes) -> None:
         """Take what has arrived."""
 
@@ -139,8 +143,11 @@ class Speaker(Protocol):
     def lost(self) -> None:
         """The client is gone."""
 
-    def farewell(self) -> None:
-        """Say that the connection will be closed."""
+    def farewell(self) -> bool:
+        """Say that the connection will be closed. Returns whether it is left to the client to close it."""
+
+    def give_up(self, number: int) -> None:
+        """The client wants no answer on one stream any more."""
 
 
 class Carrier(Protocol):

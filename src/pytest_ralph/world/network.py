@@ -208,6 +208,7 @@ class Network:
         self._ends: dict[int, ClientEnd] = {}
         self._unanswered: dict[int, Unanswered] = {}
         self._timed_out: set[int] = set()
+        self._begun: dict[tuple[int, int], Sender] = {}
         self._current: ClientEnd | None = None
         self._delay = 0.0
 
@@ -433,6 +434,20 @@ class Network:
             return None
         return self._ends.get(inode(fd))
 
+    def stream_begins(self, fd: int, stream: int, sender: Sender) -> None:
+        """A client begins a stream of HTTP/2: its bytes may be sent by others."""
+        self._begun[(fd, stream)] = sender
+
+    def began(self, end: ClientEnd, stream: int) -> Sender | None:
+        """Who has begun a stream of HTTP/2, where that is known."""
+        return self._begun.pop((end.fd, stream), None)
+
+    def stream_is_left(self, fd: int, stream: int) -> None:
+        """A client does not wait for the answer on a stream any more, if it ever did."""
+        if (end := self.end(fd)) is not None:
+            with self._serving(end):
+                end.service.give_up(stream)
+
     def trusts(self, host: object) -> bool:
         """Whether clients should accept our certificate for this server name."""
         return _name(host) in self._hosts
@@ -474,6 +489,7 @@ class Network:
         """Close everything and give the clients' sockets back their own timeouts."""
         for end in self._ends.values():
             end.service.abort() if not end.service.idle else end.service.close()
+            end.service.shut()
             for sock in (reference() for reference in end.owners):
                 if sock is not None and sock.fileno() == end.fd and end.open:
                     _socket.socket.settimeout(sock, end.timeout)
@@ -534,9 +550,12 @@ class _Host:
         delay, self._network._delay = self._network._delay, 0.0
         return delay
 
-    def sender(self) -> Sender:
+    def sender(self, stream: int | None = None) -> Sender:
         end = self._network._current
-        return Sender() if end is None else Sender(location=end.location, site=end.site, thread=end.thread)
+        if end is None:
+            return Sender()
+        last = Sender(location=end.location, site=end.site, thread=end.thread)
+        return last if stream is None else self._network.began(end, stream) or last
 
     def is_open(self) -> bool:
         end = self._network._current

@@ -11,9 +11,12 @@ from collections.abc import Callable
 from pytest_ralph.core.timeline import Broken
 from pytest_ralph.world.http1 import HTTP1
 from pytest_ralph.world.line import Host, Passage, Speaker
-from pytest_ralph.world.tls import ServerTLS
+from pytest_ralph.world.tls import ServerTLS, speaks_http2
 from pytest_ralph.world.upstream import Upstream
 from pytest_ralph.world.wire import HandshakeError, Wire
+
+# The beginning of RFC 9113, 3.4; no method of HTTP/1.1 is called that.
+_HTTP2_PREFACE = b"PRI "
 
 
 class ServiceConnection:
@@ -70,6 +73,12 @@ class ServiceConnection:
         attempt = self._speaker.attempt if self._speaker is not None else None
         return self._opened_by if attempt is None else attempt
 
+    @property
+    def asked(self) -> Upstream:
+        """The service whose answer the calling thread waits for: behind a proxy, not the proxy."""
+        asked = self._speaker.asked if self._speaker is not None else None
+        return asked or self.upstream
+
     # -- what the network does with it ----------------------------------------------------------------
 
     def pump(self) -> bool:
@@ -85,14 +94,18 @@ class ServiceConnection:
         return self._advance() or moved
 
     def close(self) -> None:
-        """End the connection in the ordinary way."""
+        """End the connection in the ordinary way, or ask the client to do so where the protocol can."""
         if self.closed:
             return
-        if self._speaker is not None:
-            self._speaker.farewell()
-        self._wire.say_goodbye()
-        self.flush()
-        self.shut()
+        if self._speaker is not None and self._speaker.farewell():
+            self.flush()
+            return
+        self._say_goodbye()
+
+    def give_up(self, stream: int) -> None:
+        """The client wants no answer on one stream any more."""
+        if self._speaker is not None and not self.closed:
+            self._speaker.give_up(stream)
 
     def abort(self) -> None:
         """Reset the connection, whatever goes on."""
@@ -159,13 +172,28 @@ class ServiceConnection:
             return False
         self.flush()
         if data and not self.closed:
-            self._speaker = self._speaker or HTTP1(self)
+            self._speaker = self._speaker or self._speaks(data)
             self._speaker.receive(data)
+            self.flush()
             self._advance()
         if self._wire.dismissed and not self.closed:
             self._abandoned()
-            self.close()
+            self._say_goodbye()
         return True
+
+    def _speaks(self, data: bytes) -> Speaker:
+        """What the client speaks: as agreed on (ALPN), or as its first bytes say."""
+        begins = self._wire.protocol is None and speaks_http2() and data.startswith(_HTTP2_PREFACE)
+        if begins or self._wire.protocol == "h2":
+            from pytest_ralph.world.http2 import HTTP2
+
+            return HTTP2(self)
+        return HTTP1(self)
+
+    def _say_goodbye(self) -> None:
+        self._wire.say_goodbye()
+        self.flush()
+        self.shut()
 
     def _advance(self) -> bool:
         return self._speaker is not None and not self.closed and self._speaker.advance()

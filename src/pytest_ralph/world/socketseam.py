@@ -23,9 +23,11 @@ from pytest_ralph.world.network import SYN_SECONDS, ClientEnd, Endpoint, Network
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Repointed, Undo
 from pytest_ralph.world.scheduler import Scheduler, WorldIsOver
+from pytest_ralph.world.streamseam import Streams
 from pytest_ralph.world.tasks import strand
 from pytest_ralph.world.tls import Authority, Bundles
 from pytest_ralph.world.unsupported import UnsupportedError
+from pytest_ralph.world.upstream import Upstream
 
 T = TypeVar("T")
 
@@ -89,6 +91,7 @@ class Client:
         recorder: Where timeouts are written down.
         authority: Gives the certificate authority.
         bundles: Certificate bundles that clients load.
+        streams: Watches clients that speak HTTP/2.
     """
 
     def __init__(
@@ -98,12 +101,14 @@ class Client:
         recorder: Recorder,
         authority: Callable[[], Authority],
         bundles: Bundles,
+        streams: Streams,
     ) -> None:
         self.network = network
         self.bundles = bundles
         self._scheduler = scheduler
         self._recorder = recorder
         self._authority = authority
+        self._streams = streams
 
     def end(self, sock: Any) -> ClientEnd | None:
         """The simulated connection of a socket object, None for any other socket."""
@@ -130,6 +135,7 @@ class Client:
             if self._scheduler.serving:
                 raise UnsupportedError(_IN_CALLBACK)
             self._recorder.check()
+        self._streams.look()
         self._scheduler.settle()
         attempt, outcome = self.network.meet(endpoint)
         if outcome is Connect.IGNORE:
@@ -161,7 +167,7 @@ class Client:
         patience = SYN_SECONDS if timeout is None else timeout
         with suppress(WorldIsOver):
             self._scheduler.wait(_never, began + round(patience * 1e9), on_network=True)
-        self._gave_up(endpoint, attempt, "connect", began)
+        self._gave_up(endpoint.upstream, attempt, "connect", began)
         if timeout is None:
             raise TimeoutError(errno.ETIMEDOUT, "Connection timed out")
         raise TimeoutError("timed out")
@@ -207,13 +213,13 @@ class Client:
         except NeverEnds:
             self._recorder.add(Stuck, phase=phase, call=f"socket {phase}", location=self._recorder.here())
             raise
-        self._gave_up(end.endpoint, end.service.attempt, phase, began)
+        self._gave_up(end.service.asked, end.service.attempt, phase, began)
         raise TimeoutError(_TIMEOUT_MESSAGES[phase] if isinstance(sock, ssl.SSLSocket) else "timed out")
 
-    def _gave_up(self, endpoint: Endpoint, attempt: int, phase: str, began: int) -> None:
+    def _gave_up(self, upstream: Upstream, attempt: int, phase: str, began: int) -> None:
         self._recorder.add(
             GaveUp,
-            upstream=endpoint.upstream.url,
+            upstream=upstream.url,
             attempt=attempt,
             phase=phase,
             after=round((self._scheduler.clock.now - began) / 1e9, 6),

@@ -7,6 +7,8 @@ connection whose server name is a declared host, and for no other host.
 from __future__ import annotations
 
 import contextlib
+import functools
+import importlib.util
 import os
 import ssl
 import weakref
@@ -16,6 +18,12 @@ import trustme
 
 _MAX_RECORD = 65_536
 _REAL_LOAD = ssl.SSLContext.load_verify_locations
+
+
+@functools.cache
+def speaks_http2() -> bool:
+    """Whether services can speak HTTP/2: they do it by the library that clients in Python need for it."""
+    return importlib.util.find_spec("h2") is not None
 
 
 class Bundles:
@@ -80,7 +88,7 @@ class Authority:
         if context is None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._ca.issue_cert(host).configure_cert(context)
-            context.set_alpn_protocols(["http/1.1"])
+            context.set_alpn_protocols(["h2", "http/1.1"] if speaks_http2() else ["http/1.1"])
             # No session is resumed: every handshake is the same.
             context.num_tickets = 0
             context.options |= ssl.OP_NO_TICKET

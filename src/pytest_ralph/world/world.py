@@ -18,6 +18,7 @@ from pytest_ralph.world.pollseam import PollSeam, Waits
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.scheduler import Scheduler, Services, WorldIsOver
 from pytest_ralph.world.socketseam import Client, SocketSeam
+from pytest_ralph.world.streamseam import Streams
 from pytest_ralph.world.tasks import Tasks
 from pytest_ralph.world.timeseam import TimeSeam
 from pytest_ralph.world.tls import Authority, Bundles
@@ -113,8 +114,10 @@ class World:
             expired=self.recorder.expired,
         )
         self._waits = Waits(self.scheduler, self.recorder, Outsiders(self.network.simulates))
-
-        self._client = Client(self.network, self.scheduler, self.recorder, seams.authority, seams.bundles)
+        self._streams = Streams(self.network, self.scheduler, self.recorder)
+        self._client = Client(
+            self.network, self.scheduler, self.recorder, seams.authority, seams.bundles, self._streams
+        )
         self._undo: ExitStack | None = None
 
     def _settle(self) -> None:
@@ -144,6 +147,7 @@ class World:
             stack.callback(self._seams.sockets.install(self._client))
             stack.callback(self._seams.polls.install(self._waits))
             stack.callback(self._tasks.install())
+            stack.callback(self._streams.install())
             if isinstance(self.clock, VirtualClock):
                 stack.callback(lockseam.install(self.scheduler, self.recorder))
                 stack.callback(self._seams.time.install(self.clock, self.sleep))
