@@ -94,7 +94,7 @@ class Connected(Wire):
     """A client connected, or tried to.
 
     Attributes:
-        outcome: ``accepted``, ``refused`` or ``unanswered``.
+        outcome: ``accepted``, ``refused``, ``unanswered``, or ``unresolved`` if the name was not found.
         site: Where in the user's code it comes from: every line on the stack.
     """
 
@@ -102,7 +102,9 @@ class Connected(Wire):
     site: tuple[tuple[str, int], ...] = ()
 
     def text(self) -> str:
-        return "" if self.outcome == "accepted" else f"connect {self.upstream} -> {self.outcome}"
+        return (
+            "" if self.outcome in ("accepted", "unresolved") else f"connect {self.upstream} -> {self.outcome}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
