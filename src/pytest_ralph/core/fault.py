@@ -25,6 +25,9 @@ class Kind(enum.Enum):
     COROUTINE = "an asynchronous Python callable"
 
 
+# What Linux gives a SYN that nobody answers: tcp_syn_retries = 6, see tcp(7).
+SYN_SECONDS = 127.0
+
 SERVICES = frozenset({Kind.HTTP, Kind.HTTPS})
 CALLABLES = frozenset({Kind.FUNCTION, Kind.COROUTINE})
 
@@ -190,6 +193,9 @@ class Fault:
 
     shown_by: ClassVar[frozenset[Kind]] = SERVICES
     """The kinds of dependencies that can show it."""
+
+    needs_timeout: ClassVar[bool] = False
+    """Whether only a timeout of the caller's ends it in time: calls that cannot have one are spared."""
 
     def attempts(self) -> Iterator[Fault | None]:
         """Give what one attempt after another meets, None for an attempt that meets nothing.

@@ -128,6 +128,7 @@ class Hang(Fault):
     """
 
     shown_by: ClassVar[frozenset[Kind]] = SERVICES | CALLABLES
+    needs_timeout: ClassVar[bool] = True
 
     after_headers: bool = False
     after_bytes: int | None = None

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from pytest_ralph.core.fault import (
+    CALLABLES,
+    SERVICES,
+    SYN_SECONDS,
     Abort,
     Body,
+    CallStep,
     Close,
     Connect,
     Exchange,
     Fault,
     Head,
+    Kind,
     Lookup,
     Pause,
     Step,
+    Throw,
     has_body,
     spelled,
 )
@@ -45,8 +52,9 @@ class Refuse(Fault):
 class Unreachable(Fault):
     """The host never answers a connect: the client waits for as long as its connect timeout lets it.
 
-    Without one, Linux gives up after 127 s (``tcp_syn_retries`` = 6, tcp(7)) with ``ETIMEDOUT``. Connections
-    that are already open are closed when the fault begins.
+    Without one, Linux gives up after 127 s (``tcp_syn_retries`` = 6, tcp(7)) with ``ETIMEDOUT``, and a Python
+    callable raises what Python makes of that. Connections that are already open are closed when the fault
+    begins.
 
     Example:
         >>> Unreachable()
@@ -54,9 +62,15 @@ class Unreachable(Fault):
     """
 
     connect_stage: ClassVar[bool] = True
+    shown_by: ClassVar[frozenset[Kind]] = SERVICES | CALLABLES
+    needs_timeout: ClassVar[bool] = True
 
     def on_connect(self) -> Connect:
         return Connect.IGNORE
+
+    def on_call(self) -> Iterator[CallStep]:
+        yield Pause(seconds=SYN_SECONDS)
+        yield Throw(error=TimeoutError(errno.ETIMEDOUT, "Connection timed out"))
 
 
 @dataclass(frozen=True)

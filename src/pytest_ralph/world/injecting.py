@@ -23,11 +23,17 @@ class Injectable:
     As a context manager, right after an injection, it shows at the end of the block what it showed before.
 
     Args:
+        url: What it is called on the timeline.
         kind: What it is.
+        faulted: Whether generated scenarios may break it.
         changed: Called when a fault has begun or ended.
     """
 
-    def __init__(self, kind: Kind, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, url: str, kind: Kind, *, faulted: bool, changed: Callable[[], None] = lambda: None
+    ) -> None:
+        self.url = url
+        self.faulted = faulted
         self._changed = changed
         self._latest: Undo = self.heal
         self._entered: list[Undo] = []

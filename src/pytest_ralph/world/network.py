@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_ralph.core.fault import Certificate, Connect, Fault, Lookup
+from pytest_ralph.core.fault import SYN_SECONDS, Certificate, Connect, Fault, Lookup
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.timeline import (
     Broken,
@@ -52,8 +52,6 @@ _TCP_INFO_SIZE = 216
 _LINGER_TRIES = 200
 # A listener and what fills its backlog.
 _FILLERS = 4
-# What Linux gives a SYN that nobody answers: tcp_syn_retries = 6, see tcp(7).
-SYN_SECONDS = 127.0
 
 
 class UndeclaredHost(RuntimeError):  # noqa: N818 - a name of the public contract

@@ -15,12 +15,11 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 
-from pytest_ralph.core.fault import Connect
+from pytest_ralph.core.fault import SYN_SECONDS, Connect
 from pytest_ralph.core.timeline import GaveUp, Stuck
 from pytest_ralph.world import real
 from pytest_ralph.world.endings import Ended, NeverEnds
 from pytest_ralph.world.network import (
-    SYN_SECONDS,
     ClientEnd,
     Endpoint,
     Meeting,

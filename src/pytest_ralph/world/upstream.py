@@ -87,18 +87,13 @@ class Upstream(Injectable):
         self._mock = responses.RequestsMock(assert_all_requests_are_fired=False)
         self._origin = where
         self._saved: list[Any] = []
-        super().__init__(Kind.HTTPS if where.scheme == "https" else Kind.HTTP, changed)
-        self.faulted = faulted
+        kind = Kind.HTTPS if where.scheme == "https" else Kind.HTTP
+        super().__init__(str(where), kind, faulted=faulted, changed=changed)
         self.requests: list[Request] = []
         """The journal: every request that arrived, in order."""
 
     def __repr__(self) -> str:
         return f"ralph_upstream({str(self._origin)!r})"
-
-    @property
-    def url(self) -> str:
-        """Scheme, host and port."""
-        return str(self._origin)
 
     def add(
         self, method: str | Any = None, url: str | Pattern[str] | None = None, *args: Any, **kwargs: Any
