@@ -84,14 +84,14 @@ def test_each_flaw_fails_its_own_criterion(project: Project, subject: str, not_p
             "forgets_timeouts",
             "retries-transient",
             "TimeoutError is retried",
-            "call fetch -> raised TimeoutError: , and no further attempt",
+            "call fetch -> raised TimeoutError, and no further attempt",
             "raises-TimeoutError",
         ),
         (
             "retries_everything",
             "retries-client-error",
             "tests.subjects.rates.UnknownCurrencyError is not retried",
-            "3 retries after call fetch -> raised tests.subjects.rates.UnknownCurrencyError: ",
+            "3 retries after call fetch -> raised tests.subjects.rates.UnknownCurrencyError",
             "raises-tests.subjects.rates.UnknownCurrencyError",
         ),
         ("flat", "backoff", "1 s, 2 s, 4 s", "1 s, 1 s, 1 s", "raises-ConnectionError"),
@@ -102,7 +102,7 @@ def test_evidence_says_what_was_raised_and_where(
 ):
     evidence = judge(project, RETRY, f"converting.{subject}()").criterion(f"retry.{criterion}")["evidence"]
 
-    assert (evidence["expected"], evidence["observed"].strip()) == (expected, observed.strip())
+    assert (evidence["expected"], evidence["observed"]) == (expected, observed)
     assert (evidence["scenario"], evidence["aimed_at"]) == (scenario, "call fetch")
     assert evidence["location"]["file"].endswith("tests/subjects/converting.py")
     assert evidence["location"]["function"] == "convert"
@@ -124,7 +124,7 @@ def test_awaited_calls_are_given_up_in_time(project: Project, marker: str):
             {
                 "timeout.waits-forever": "fail",
                 "timeout.gives-up": "not_exercised",
-                "timeout.connects-in-time": "fail",
+                "timeout.connects-in-time": "not_exercised",
             },
         ),
         ("too_long", {"timeout.gives-up": "fail", "timeout.connects-in-time": "fail"}),
@@ -182,7 +182,7 @@ def test_a_service_and_a_callable_are_judged_together(project: Project):
         @ralph.feature("service")
         @ralph.retry(on=("timeout", "connection-error", "5xx", ConnectionError))
         def test_wrong_service(api, fetch):
-            charges.no_retry()
+            charges.never_retries()
             converting.right()
 
         @ralph.feature("callable")

@@ -144,9 +144,9 @@ def retry(
         jitter: By which fraction of itself a wait may be shorter or longer, from 0 to 1.
         on: What must be retried: ``"timeout"``, ``"connection-error"``, ``"5xx"``, status codes, or classes
             of exceptions that a Python callable raises (see the ``ralph_callable`` fixture).
-        never_on: What must not be retried: ``"4xx"``, status codes, or classes of exceptions; ``("4xx",)``,
-            or nothing if ``on`` names only exceptions. An exception of several classes named counts as the
-            nearest of them.
+        never_on: What must not be retried: ``"4xx"``, status codes, or classes of exceptions. By default
+            ``("4xx",)``, or nothing if ``on`` speaks of Python callables only: of exceptions, and at most of
+            ``"timeout"`` beside them. An exception of several classes named counts as the nearest of them.
         log_level: The least level at which each retry is logged: ``"DEBUG"``, ``"INFO"``, ``"WARNING"``,
             ``"ERROR"`` or ``"CRITICAL"``.
         scenarios: ``manual`` for a test that injects its own faults.
@@ -207,8 +207,7 @@ def _spec(
     if log_level not in LEVELS:
         raise ValueError(f"log_level must be one of {', '.join(LEVELS)}, got {log_level!r}")
     transient = _failures(on, "on")
-    of_services = len(_exceptions(transient)) < len(transient)
-    final = _failures((("4xx",) if of_services else ()) if never_on is None else never_on, "never_on")
+    final = _failures(_usual_final(transient) if never_on is None else never_on, "never_on")
     if not transient:
         raise ValueError("on must name at least one failure: there is nothing to retry otherwise")
     if both := sorted({_written(each) for each in {*transient} & {*final}}):
@@ -261,6 +260,13 @@ def _failures(value: object, name: str) -> tuple[Failure, ...]:
                 f"got {each!r}"
             )
     return given
+
+
+def _usual_final(transient: tuple[Failure, ...]) -> tuple[Failure, ...]:
+    """What is not retried where nothing is said: client errors, unless only callables are spoken of."""
+    exceptions = _exceptions(transient)
+    of_callables = bool(exceptions) and all(each in (*exceptions, "timeout") for each in transient)
+    return () if of_callables else ("4xx",)
 
 
 def _check_exception(kind: type[BaseException], name: str) -> None:

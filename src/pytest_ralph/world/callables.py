@@ -182,7 +182,7 @@ class Dependency(Injectable):
             self._record(
                 Raised,
                 attempt,
-                error=f"{_named(type(error))}: {error}",
+                error=_told(error),
                 types=tuple(map(_named, _kinds(error))),
             )
             raise
@@ -283,6 +283,11 @@ def _trio() -> Any:
 
 def _named(kind: type[BaseException]) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _told(error: Exception) -> str:
+    text, name = " ".join(str(error).split()), _named(type(error))
+    return f"{name}: {text}" if text else name
 
 
 def _kinds(error: Exception) -> list[type[BaseException]]:
