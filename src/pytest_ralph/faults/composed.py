@@ -27,6 +27,7 @@ class Sequence(Fault):
         ValueError: There is no fault among them.
 
     Example:
+        >>> from pytest_ralph.faults import Hang, Status
         >>> Sequence(Status(503), None, Hang())
         Sequence(Status(503), None, Hang())
     """
@@ -74,6 +75,7 @@ class Randomly(Fault):
         ValueError: The probability or the seed is outside of that.
 
     Example:
+        >>> from pytest_ralph.faults import Status
         >>> Randomly(Status(503), 0.1)
         Randomly(Status(503), 0.1, seed=0)
     """
