@@ -330,3 +330,42 @@ def test_a_large_answer_over_a_narrow_line_takes_its_time_in_few_steps(world: Wo
         return round(time.monotonic() - began)
 
     assert live(calls) == 3000
+
+
+@pytest.mark.parametrize(
+    ("base", "fault", "expected"),
+    [
+        (HTTP, faults.DnsFailure(), "(502, 'http://api.pay.example: name lookup failed"),
+        (HTTP, faults.CloseEarly(before_request=True), "(502, 'http://api.pay.example: connection refused"),
+        (HTTP, faults.Status(503), "(503, "),
+        (HTTPS, faults.DnsFailure(), "Tunnel connection failed: 502"),
+        (HTTPS, faults.CloseEarly(before_request=True), "Tunnel connection failed: 502"),
+        (HTTPS, faults.TlsError("expired"), "certificate has expired"),
+        (HTTPS, faults.Status(503), "(503, "),
+    ],
+    ids=repr,
+)
+def test_what_is_behind_a_proxy_shows_faults_in_the_way_of_proxies(
+    world: World, live: Live, base: str, fault: Fault, expected: str
+):
+    world.upstream("http://proxy.example:3128")
+    api = world.upstream(base)
+    api.get("/", body="fine")
+    api.inject(fault, times=1)
+
+    def calls() -> list[Any]:
+        found: list[Any] = []
+        with requests.Session() as session:
+            session.proxies = dict.fromkeys(("http", "https"), "http://proxy.example:3128")
+            for _ in range(2):
+                try:
+                    answer = session.get(base, timeout=100)
+                    found.append((answer.status_code, answer.text))
+                except requests.RequestException as error:
+                    found.append(error)
+        return found
+
+    first, second = live(calls)
+
+    assert expected in str(first)
+    assert second == (200, "fine")

@@ -169,7 +169,6 @@ class ClientEnd:
         location: The user's line that sent last.
         site: All of the user's lines on the stack then.
         thread: The thread that sent last.
-        era: Which faults had begun when it was opened, see `Plan.era`.
     """
 
     fd: int
@@ -182,7 +181,6 @@ class ClientEnd:
     thread: int = 0
     owners: list[Any] = field(default_factory=list)
     tries: int = 0
-    era: int = 0
 
     @property
     def open(self) -> bool:
@@ -426,6 +424,7 @@ class Network:
             attempt=met.attempt,
             outcome=Connect.REFUSE if met.outcome is Connect.DISMISS else met.outcome,
             tls=self._tls(endpoint, met.problem),
+            trustworthy=met.problem is None,
         )
 
     def _tls(self, endpoint: Endpoint, problem: Certificate | None) -> ServerTLS | None:
@@ -448,7 +447,6 @@ class Network:
             timeout=timeout,
             location=self._recorder.here(),
             thread=strand(),
-            era=endpoint.upstream.plan.era,
         )
         self._ends[end.inode] = end
         return end
@@ -591,7 +589,7 @@ class Network:
         for end in list(self._ends.values()):
             if end.service.closed and not end.open:
                 del self._ends[end.inode]
-            elif end.service.idle and end.service.upstream.plan.is_broken_since(end.era):
+            elif end.service.idle and end.service.upstream.plan.is_broken_since(end.service.era):
                 end.service.close()
 
 

@@ -47,6 +47,8 @@ class ServiceConnection:
         self.trustworthy = True
         """Whether a client can accept the certificate that it is shown."""
         self.upstream = upstream
+        self.era = upstream.plan.era
+        """Which faults had begun when it was opened, see `Plan.era`."""
         self.host = host
 
     def fileno(self) -> int:
@@ -129,6 +131,7 @@ class ServiceConnection:
         """Be a tunnel to another service from now on."""
         self.upstream, self._opened_by = passage.upstream, passage.attempt
         self._fresh, self._speaker = True, None
+        self.era, self.trustworthy = passage.upstream.plan.era, passage.trustworthy
         if passage.tls is not None:
             self._wire.secure(passage.tls)
 
