@@ -12,7 +12,8 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_ralph.core.timeline import Timeline
-    from pytest_ralph.engine.fixtures import Clock
+    from pytest_ralph.engine.fixtures import Clock, Everywhere
+    from pytest_ralph.world.callables import Dependency
     from pytest_ralph.world.upstream import Upstream
 
 
@@ -160,3 +161,35 @@ def ralph_timeline(request: pytest.FixtureRequest) -> Callable[[], Timeline]:
     from pytest_ralph.engine import fixtures
 
     return fixtures.timeline(request)
+
+
+@pytest.fixture
+def ralph_callable(request: pytest.FixtureRequest) -> Callable[..., Dependency]:
+    """Declare a dependency that is a Python callable: ``ralph_callable("shop.rates:fetch")``.
+
+    ``returns=`` gives what it returns while it is healthy, in place of doing its work; ``faulted=False``
+    keeps generated scenarios from breaking it.
+    """
+    from pytest_ralph.engine import fixtures
+
+    return fixtures.python_callable(request)
+
+
+@pytest.fixture
+def ralph_slow(request: pytest.FixtureRequest) -> Generator[Everywhere]:
+    """Slow down everything that is declared, for a block or until the test ends."""
+    from pytest_ralph.engine import fixtures
+
+    found = fixtures.slow(request)
+    yield found
+    found.check_used()
+
+
+@pytest.fixture
+def ralph_5xx(request: pytest.FixtureRequest) -> Generator[Everywhere]:
+    """Have all declared services answer 503 or another 5xx, for a block or until the test ends."""
+    from pytest_ralph.engine import fixtures
+
+    found = fixtures.server_error(request)
+    yield found
+    found.check_used()

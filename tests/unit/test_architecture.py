@@ -21,7 +21,7 @@ ALLOWED = {
     "skills": {"core", "faults", "marker"},
     "world": {"core"},
     "report": set(),
-    "engine": {"core", "marker", "world", "report"},
+    "engine": {"core", "faults", "marker", "world", "report"},
     "cli": {"report"},
 }
 

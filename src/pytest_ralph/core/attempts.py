@@ -22,7 +22,9 @@ from pytest_ralph.core.timeline import (
     CutShort,
     Event,
     GaveUp,
+    Raised,
     Requested,
+    Returned,
     Stuck,
     Timeline,
     Wire,
@@ -39,7 +41,8 @@ class Attempt:
         upstream: URL of the service.
         started: Virtual seconds when it began.
         ended: When the client knew how it ended; None if it never did.
-        outcome: ``answered``, ``timeout``, ``connection-error``, ``abandoned`` or ``pending``.
+        outcome: ``answered`` (also by a Python callable that returned), ``raised``, ``timeout``,
+            ``connection-error``, ``abandoned`` or ``pending``.
         method: HTTP method; None if no request was sent.
         target: Path and query; None if no request was sent.
         status: Status code of the answer, if there was one.
@@ -49,6 +52,7 @@ class Attempt:
         thread: The thread that made it.
         content: What tells two requests of one kind apart: query and body.
         site: Where in the user's code it comes from.
+        raised: Names of the classes of the exception that a Python callable raised, from itself up.
     """
 
     number: int
@@ -66,6 +70,7 @@ class Attempt:
     thread: int = 0
     content: object = None
     site: object = None
+    raised: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -74,10 +79,10 @@ class Attempt:
 
     @property
     def failure(self) -> str:
-        """The kind of failure: ``5xx``, ``4xx``, ``timeout``, ``connection-error`` or empty."""
+        """The kind of failure: ``5xx``, ``4xx``, ``timeout``, ``connection-error``, ``raised`` or empty."""
         if self.outcome == "answered":
             return f"{(self.status or 0) // 100}xx" if self.failed else ""
-        return "connection-error" if self.outcome == "connection-error" else "timeout"
+        return self.outcome if self.outcome in ("connection-error", "raised") else "timeout"
 
     @property
     def key(self) -> tuple[str, str] | None:
@@ -168,6 +173,10 @@ def _step(attempt: Attempt, event: Wire) -> Attempt:
         return attempt
     if isinstance(event, Answered):
         return replace(attempt, ended=event.at, outcome="answered", status=event.status)
+    if isinstance(event, Returned):
+        return replace(attempt, ended=event.at, outcome="answered", detail=event.text())
+    if isinstance(event, Raised):
+        return replace(attempt, ended=event.at, outcome="raised", detail=event.text(), raised=event.types)
     if isinstance(event, GaveUp):
         return replace(attempt, ended=event.at, outcome="timeout", gave_up=event, detail=event.text())
     if isinstance(event, Broken) or (isinstance(event, Connected) and event.outcome == "refused"):

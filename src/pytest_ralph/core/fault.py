@@ -1,16 +1,49 @@
-"""What a fault is: a value that says how a simulated service misbehaves.
+"""What a fault is: a value that says how a dependency misbehaves.
 
-A fault decides two things. When a client connects, whether anybody answers; when a request has arrived,
-which steps the service takes: bytes to send, virtual time to let pass, how the connection ends. How those
-steps are carried out is the world's business.
+A fault decides what a client meets, stage by stage. When it looks up the host, whether there is one; when it
+connects, whether anybody answers; in the handshake of TLS, which certificate it is shown; when its request
+has arrived, which steps the service takes: bytes to send, virtual time to let pass, how the connection ends.
+A dependency that is a Python callable takes steps as well, before it does its work. How those steps are
+carried out is the world's business.
 """
 
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar, Protocol
+
+
+class Kind(enum.Enum):
+    """What a dependency is, as far as it decides which faults it can show."""
+
+    HTTP = "a service on http://"
+    HTTPS = "a service on https://"
+    FUNCTION = "a Python callable"
+    COROUTINE = "an asynchronous Python callable"
+
+
+# What Linux gives a SYN that nobody answers: tcp_syn_retries = 6, see tcp(7).
+SYN_SECONDS = 127.0
+
+SERVICES = frozenset({Kind.HTTP, Kind.HTTPS})
+CALLABLES = frozenset({Kind.FUNCTION, Kind.COROUTINE})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lookup:
+    """How the lookup of a host name fails.
+
+    Attributes:
+        after: Virtual seconds until the resolver gives up.
+        exists: Whether the name may exist: it was not found out (``EAI_AGAIN``), rather than denied
+            (``EAI_NONAME``).
+    """
+
+    after: float = 0.0
+    exists: bool = False
 
 
 class Connect(enum.Enum):
@@ -19,6 +52,15 @@ class Connect(enum.Enum):
     ACCEPT = "accepted"
     REFUSE = "refused"
     IGNORE = "unanswered"
+    DISMISS = "accepted, and closed before a request is read"
+
+
+class Certificate(enum.Enum):
+    """What is wrong with the certificate that a service shows."""
+
+    EXPIRED = "expired"
+    WRONG_HOST = "wrong_host"
+    UNKNOWN_ISSUER = "unknown_issuer"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +159,15 @@ class Abort:
     """Reset the connection (RST)."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Throw:
+    """Raise an exception, as a Python callable does."""
+
+    error: Exception
+
+
 Step = Head | Body | Send | Raw | Pause | Hold | Close | Abort
+CallStep = Pause | Hold | Throw
 
 
 class Exchange(Protocol):
@@ -139,15 +189,91 @@ class Fault:
     """
 
     connect_stage: ClassVar[bool] = False
-    """Whether the fault hits a client that connects, rather than one that has sent a request."""
+    """Whether the fault hits a client before it has sent a request: it cannot tell requests apart."""
+
+    shown_by: ClassVar[frozenset[Kind]] = SERVICES
+    """The kinds of dependencies that can show it."""
+
+    needs_timeout: ClassVar[bool] = False
+    """Whether only a timeout of the caller's ends it in time: calls that cannot have one are spared."""
+
+    def attempts(self) -> Iterator[Fault | None]:
+        """Give what one attempt after another meets, None for an attempt that meets nothing.
+
+        It is asked once when the fault is injected. A fault that is not the same for every attempt overrides
+        it; what it gives must meet every attempt alike. When it ends, the service is healthy.
+        """
+        return itertools.repeat(self)
+
+    def parts(self) -> tuple[Fault, ...]:
+        """The faults that attempts may meet: itself, unless it is made of others."""
+        return (self,)
+
+    def on_resolve(self) -> Lookup | None:
+        """Decide how the lookup of the host's name fails, if it does."""
+        return None
 
     def on_connect(self) -> Connect:
         """Decide what happens to a client that connects."""
         return Connect.ACCEPT
 
+    def on_handshake(self) -> Certificate | None:
+        """Decide what is wrong with the certificate, if anything is."""
+        return None
+
     def on_request(self, exchange: Exchange) -> Iterator[Step]:
         """Give the steps by which a request is answered."""
         yield Send(answer=exchange.healthy())
 
+    def on_call(self) -> Iterator[CallStep]:
+        """Give the steps that a Python callable takes before it does its work."""
+        yield from ()
+
     def __str__(self) -> str:
         return repr(self)
+
+
+def has_body(exchange: Exchange, answer: Answer) -> bool:
+    """Whether the client reads a body: not after HEAD, and clients do not look at that of a redirect."""
+    return bool(answer.body) and exchange.request.method != "HEAD" and not 300 <= answer.status < 400
+
+
+def spelled(fault: Fault, *always: str) -> str:
+    """Spell the code that makes a fault, leaving out arguments that have their defaults.
+
+    Args:
+        fault: The fault, whose fields are its arguments.
+        always: Arguments that are shown even then.
+    """
+    shown = [
+        f"{each.name}={value!r}"
+        for each in fields(fault)
+        if (value := getattr(fault, each.name)) != each.default or each.name in always
+    ]
+    return f"{type(fault).__name__}({', '.join(shown)})"
+
+
+def can_show(kind: Kind, fault: Fault) -> bool:
+    """Whether a dependency of a kind can show a fault, with all of its parts."""
+    return all(kind in part.shown_by for part in fault.parts())
+
+
+def check_shown(kind: Kind, fault: object, name: str) -> Fault:
+    """Check that a dependency can show a fault.
+
+    Args:
+        kind: What the dependency is.
+        fault: The fault.
+        name: The dependency, for the message.
+
+    Raises:
+        TypeError: It is no fault.
+        ValueError: A dependency of this kind cannot show it.
+    """
+    if not isinstance(fault, Fault):
+        raise TypeError(f"{name}: inject needs a fault such as ralph.faults.Hang(), got {fault!r}")
+    for part in fault.parts():
+        if kind not in part.shown_by:
+            kinds = " or ".join(each.value for each in Kind if each in part.shown_by)
+            raise ValueError(f"{name}: {part!r} is for {kinds}, and this is {kind.value}")
+    return fault

@@ -103,3 +103,46 @@ def durations(values: tuple[float, ...], most: int = 8) -> str:
 def times(count: int, noun: str, plural: str | None = None) -> str:
     """Show a count with its noun: ``1 attempt``, ``3 attempts``, ``2 retries``."""
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
+def whole_number(value: object, *, name: str, minimum: int = 0) -> int:
+    """Check a number of things.
+
+    Args:
+        value: The number.
+        name: What it counts, for the error message.
+        minimum: The smallest number allowed.
+
+    Raises:
+        ValueError: ``value`` is not a whole number, or below ``minimum``.
+
+    Example:
+        >>> whole_number(3, name="times", minimum=1)
+        3
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise ValueError(f"{name} must be a whole number from {minimum}, got {value!r}")
+    return value
+
+
+def number(value: object, *, name: str, minimum: float = 0.0, maximum: float = math.inf) -> float:
+    """Check a plain number, such as a fraction or a rate.
+
+    Args:
+        value: The number.
+        name: What it is called in the error message.
+        minimum: The smallest number allowed.
+        maximum: The largest number allowed.
+
+    Raises:
+        ValueError: ``value`` is not a finite number, or outside of that.
+
+    Example:
+        >>> number(0.5, name="probability", maximum=1)
+        0.5
+    """
+    right = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not right or not minimum <= value <= maximum:  # type: ignore[operator]
+        wanted = f"from {minimum:g}" if maximum == math.inf else f"from {minimum:g} to {maximum:g}"
+        raise ValueError(f"{name} must be a number {wanted}, got {value!r}")
+    return float(value)  # type: ignore[arg-type]

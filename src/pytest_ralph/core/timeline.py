@@ -94,7 +94,7 @@ class Connected(Wire):
     """A client connected, or tried to.
 
     Attributes:
-        outcome: ``accepted``, ``refused`` or ``unanswered``.
+        outcome: ``accepted``, ``refused``, ``unanswered``, or ``unresolved`` if the name was not found.
         site: Where in the user's code it comes from: every line on the stack.
     """
 
@@ -102,12 +102,16 @@ class Connected(Wire):
     site: tuple[tuple[str, int], ...] = ()
 
     def text(self) -> str:
-        return "" if self.outcome == "accepted" else f"connect {self.upstream} -> {self.outcome}"
+        return (
+            "" if self.outcome in ("accepted", "unresolved") else f"connect {self.upstream} -> {self.outcome}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Requested(Wire):
-    """A whole request arrived at the service.
+    """A whole request arrived at the service, or a Python callable was called.
+
+    A call has the method ``call``, the callable's name as its target and the arguments as its body.
 
     Attributes:
         site: Where in the user's code it comes from: every line on the stack.
@@ -144,6 +148,30 @@ class Answered(Wire):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Returned(Wire):
+    """A Python callable returned."""
+
+    def text(self) -> str:
+        return "returned"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raised(Wire):
+    """A Python callable raised an exception.
+
+    Attributes:
+        error: Type and message.
+        types: Names of the exception's classes, with their modules unless built in, from itself up.
+    """
+
+    error: str
+    types: tuple[str, ...]
+
+    def text(self) -> str:
+        return f"raised {short(self.error, 80)}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Broken(Wire):
     """The service ended a connection before the answer was complete.
 
@@ -162,7 +190,7 @@ class GaveUp(Wire):
     """A client's own timeout ended its wait.
 
     Attributes:
-        phase: ``connect``, ``handshake``, ``read`` or ``write``.
+        phase: ``connect``, ``handshake``, ``read`` or ``write``; ``call`` for a Python callable.
         after: Virtual seconds it waited in this phase.
     """
 
@@ -230,7 +258,8 @@ class Stuck(Event):
     """Nothing could ever end this wait: in production it would last for ever.
 
     Attributes:
-        phase: ``handshake``, ``read``, ``write``, or ``wait`` for one without the network.
+        phase: ``handshake``, ``read``, ``write``, ``call`` for one of a Python callable, or ``wait`` for one
+            without a dependency.
         call: What it called.
     """
 
@@ -378,14 +407,13 @@ class Timeline(Sequence[Event]):
         return [*lines[:head], f"... {len(lines) - head - tail} more ...", *lines[len(lines) - tail :]]
 
 
+_ENDS = (Answered, Returned, Raised, Broken, GaveUp, Abandoned)
+
+
 def _joined(events: Iterable[Event]) -> Iterator[str]:
     """Lines of text, a request and what became of it on one line."""
     pending = list(events)
-    ends = {
-        event.attempt: event
-        for event in reversed(pending)
-        if isinstance(event, (Answered, Broken, GaveUp, Abandoned))
-    }
+    ends = {event.attempt: event for event in reversed(pending) if isinstance(event, _ENDS)}
     told: set[int] = set()
     for event in pending:
         text = event.text()
@@ -394,14 +422,15 @@ def _joined(events: Iterable[Event]) -> Iterator[str]:
             outcome = "no answer" if end is None else _outcome(event, end)
             text = f"{event.name} -> {outcome}"
             told.add(event.attempt)
-        elif isinstance(event, (Answered, Broken, GaveUp, Abandoned)) and event.attempt in told:
+        elif isinstance(event, _ENDS) and event.attempt in told:
             continue
         if text:
             yield masked(f"{event.at:.3f} {text}")
 
 
 def _outcome(request: Requested, end: Event) -> str:
-    if isinstance(end, Answered):
+    if isinstance(end, (Answered, Returned, Raised)):
         late = end.at - request.at
-        return str(end.status) if late < 0.0005 else f"{end.status} after {duration(late)}"
+        text = str(end.status) if isinstance(end, Answered) else end.text()
+        return text if late < 0.0005 else f"{text} after {duration(late)}"
     return end.text()

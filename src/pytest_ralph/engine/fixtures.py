@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from typing import Any
 
 import pytest
 
+from pytest_ralph.core.fault import Fault, can_show
 from pytest_ralph.core.quantity import seconds as as_seconds
 from pytest_ralph.core.timeline import Timeline, Waited
 from pytest_ralph.engine.session import CASE
+from pytest_ralph.faults import Slow, Status
+from pytest_ralph.world.callables import Dependency
 from pytest_ralph.world.upstream import Upstream
 from pytest_ralph.world.world import World
 
@@ -69,4 +74,79 @@ def clock(request: pytest.FixtureRequest) -> Clock:
 def timeline(request: pytest.FixtureRequest) -> Callable[[], Timeline]:
     """See the ``ralph_timeline`` fixture."""
     world = _world(request)
-    return lambda: world.timeline
+
+    def recorded() -> Timeline:
+        world.scheduler.settle()  # what clients have sent last, such as that they accept no certificate
+        return world.timeline
+
+    return recorded
+
+
+def python_callable(request: pytest.FixtureRequest) -> Callable[..., Dependency]:
+    """See the ``ralph_callable`` fixture."""
+    return _world(request).callable
+
+
+class Everywhere:
+    """A fault that all declared dependencies show at once.
+
+    Args:
+        world: The world.
+        name: The fixture's name.
+        make: Makes the fault.
+    """
+
+    def __init__(self, world: World, name: str, make: Callable[..., Fault]) -> None:
+        self._world = world
+        self._name = name
+        self._make = make
+        self.used = False
+
+    def __call__(self, *args: Any, times: int | None = None, **kwargs: Any) -> AbstractContextManager[object]:
+        """Show the fault, on all that is declared by now and can show it.
+
+        Args:
+            args: What the fault is made with.
+            times: How many attempts meet it, of each dependency; None while it lasts.
+            kwargs: What the fault is made with.
+
+        Returns:
+            A context manager, at the end of which is shown what was shown before.
+
+        Raises:
+            TypeError: An argument of the fault is of the wrong type.
+            ValueError: An argument is wrong, or nothing is declared that can show the fault.
+        """
+        fault = self._make(*args, **kwargs)
+        shown = [each for each in self._world.dependencies if each.faulted and can_show(each.kind, fault)]
+        if not shown:
+            raise ValueError(
+                f"{self._name}: nothing is declared that can show {fault!r}; declare it before, such as with "
+                'ralph_upstream("https://api.pay.example")'
+            )
+        undone = ExitStack()
+        for each in shown:
+            undone.callback(each.show(fault, times))
+        self.used = True
+        return undone
+
+    def check_used(self) -> None:
+        """Fail a test that asks for the fault and never shows it: it would pass without having met it."""
+        if not self.used:
+            pytest.fail(f"{self._name} was never called, so nothing was broken: call it in the test")
+
+
+def slow(request: pytest.FixtureRequest) -> Everywhere:
+    """See the ``ralph_slow`` fixture."""
+    return Everywhere(_world(request), "ralph_slow", lambda delay="2 s": Slow(delay))
+
+
+def server_error(request: pytest.FixtureRequest) -> Everywhere:
+    """See the ``ralph_5xx`` fixture."""
+
+    def make(code: int = 503) -> Fault:
+        if code not in range(500, 600):
+            raise ValueError(f"ralph_5xx needs a status code from 500 to 599, got {code!r}")
+        return Status(code)
+
+    return Everywhere(_world(request), "ralph_5xx", make)

@@ -22,7 +22,7 @@ from pytest_ralph.core.skill import (
     scenarios_of,
     untested,
 )
-from pytest_ralph.core.timeline import FaultMet
+from pytest_ralph.core.timeline import FaultMet, Requested
 from pytest_ralph.marker import Feature, Reset
 
 SCENARIO = "_ralph_scenario"
@@ -89,6 +89,13 @@ def _exercised(gate: Gate) -> Criterion:
     def judge(spec: Spec, play: Play) -> Verdict | None:
         if play.timeline.of(FaultMet):
             return PASSED
+        if any(each.method == "call" for each in play.timeline.of(Requested)):
+            return untested(
+                f"{play.scenario.fault} was never met: no service or Python callable that the call uses can "
+                "show it. A callable raises the exceptions that retry names in on= and never_on=, and it can "
+                "hang only if it is asynchronous, because no other call can be given up",
+                play.timeline,
+            )
         return untested(
             f"{play.scenario.fault or 'a fault'} was never met: the call made no request that it could hit. "
             "If the code answers from a cache, name what clears it with @ralph.reset(function); if it sends "

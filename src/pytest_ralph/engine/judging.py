@@ -14,11 +14,11 @@ from pytest_ralph.core.location import Location
 from pytest_ralph.core.masking import masked
 from pytest_ralph.core.scenario import HEALTHY, Scenario
 from pytest_ralph.core.skill import Play
-from pytest_ralph.core.timeline import Outside, Timeline, Unmatched
+from pytest_ralph.core.timeline import Outside, Unmatched
 from pytest_ralph.engine import verdicts
 from pytest_ralph.engine.body import Body
 from pytest_ralph.engine.collecting import check_seen
-from pytest_ralph.engine.gates import base_id, resets_of, scenario_of
+from pytest_ralph.engine.gates import base_id, resets_of, scenario_of, scenarios
 from pytest_ralph.engine.play import Player, seed_for
 from pytest_ralph.engine.session import CASE, RESULT, Case, open_case, run_of
 from pytest_ralph.world.endings import Ended, ending
@@ -94,6 +94,7 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
         locator=case.locator,
         seed=seed,
         resets=resets,
+        faults=tuple(each.fault for each in scenarios(case.gates) if each.fault is not None),
     )
     state = random.getstate()
     try:
@@ -112,7 +113,7 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
         random.setstate(state)
     __tracebackhide__ = True
     records = verdicts.judge(
-        case.gates, scenario, plays or [_nothing(scenario)], item.nodeid, mocks=player.mocks
+        case.gates, scenario, plays or [player.nothing(scenario)], item.nodeid, mocks=player.mocks
     )
     item.stash[RESULT] = {"verdicts": records, "reached": player.reached, "met": player.met}
     problem = verdicts.summary(records)
@@ -223,8 +224,3 @@ def _refuse_strays(case: Case) -> None:
 
 def _at(stray: Outside | Unmatched) -> str:
     return f" ({stray.location})" if stray.location else ""
-
-
-def _nothing(scenario: Scenario) -> Play:
-    """What is judged when the call reached no service at all."""
-    return Play(scenario=scenario, timeline=Timeline())

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from pytest_ralph.core.fault import Fault, Request
+from pytest_ralph.core.fault import Fault, Kind, Request, can_show
 from pytest_ralph.core.location import Locator
 from pytest_ralph.core.masking import short
 from pytest_ralph.core.scenario import Scenario
@@ -24,7 +24,7 @@ from pytest_ralph.core.skill import Play
 from pytest_ralph.core.timeline import CallEnded, CallStarted, FaultMet, Mocked, Requested, Timeline
 from pytest_ralph.engine.body import Body
 from pytest_ralph.world.endings import Ended, ending
-from pytest_ralph.world.upstream import Upstream
+from pytest_ralph.world.injecting import Injectable
 from pytest_ralph.world.world import FAR_AHEAD, World
 
 # A path segment that holds a digit is taken for an id, unless it is a version such as v1.
@@ -36,13 +36,13 @@ class Target:
     """What a fault is aimed at.
 
     Attributes:
-        upstream: The service.
+        upstream: The service, or the Python callable.
         operation: Method and path with variable parts replaced.
         skip: How many requests of this operation, made elsewhere in the code, come before.
         after: How many requests to this service come before.
     """
 
-    upstream: Upstream
+    upstream: Injectable
     operation: str
     skip: int = 0
     after: int = 0
@@ -66,7 +66,8 @@ class Player:
         locator: Finds the user's lines.
         seed: Seed of the random numbers the code under test draws.
         resets: Functions that clear state the code keeps between calls.
-        reached: Operations that the healthy call performed.
+        faults: What the gates want played, in this scenario or another.
+        reached: Operations that the healthy call performed, and that can show any of these faults.
         met: Operations that met a fault aimed at them.
     """
 
@@ -75,6 +76,7 @@ class Player:
     locator: Locator
     seed: str
     resets: tuple[Callable[[], object], ...] = ()
+    faults: tuple[Fault, ...] = ()
     reached: list[str] = field(default_factory=list)
     met: list[str] = field(default_factory=list)
     _baseline: Timeline = field(default_factory=Timeline)
@@ -82,7 +84,16 @@ class Player:
     def learn(self) -> None:
         """Look at the healthy call, which has just succeeded."""
         self._baseline = self.world.timeline
-        self.reached = list(dict.fromkeys(each.name for each in self._operations(self._baseline)))
+        found = self._operations(self._baseline)
+        self.reached = list(dict.fromkeys(each.name for each in found if self._concerns(each)))
+
+    def _concerns(self, target: Target) -> bool:
+        """Whether any fault is aimed at an operation."""
+        return not self.faults or any(_can_be_aimed(fault, target) for fault in self.faults)
+
+    def nothing(self, scenario: Scenario) -> Play:
+        """What is judged when no fault could be aimed at anything: the healthy call."""
+        return Play(scenario=scenario, timeline=self._baseline)
 
     @property
     def mocks(self) -> list[Mocked]:
@@ -95,11 +106,14 @@ class Player:
             return [self._play(scenario, [])]
         found: list[Play] = []
         for target in self._operations(self._baseline):
+            if not _can_be_aimed(scenario.fault, target):
+                continue
             if found:
                 self._warm_up()
             play = self._play(scenario, [target])
             found.append(play)
             detours = self._detours(play, target) if scenario.detours else []
+            detours = [each for each in detours if _can_be_aimed(scenario.fault, each)]
             if detours and not scenario.recovers:
                 # Where the code turns to in trouble may be in trouble as well.
                 self._warm_up()
@@ -108,7 +122,7 @@ class Player:
 
     def _operations(self, timeline: Timeline) -> list[Target]:
         """The operations on a timeline: one for each method, path and place in the code it is called from."""
-        upstreams = {each.url: each for each in self.world.network.upstreams if each.faulted}
+        upstreams = {each.url: each for each in self.world.dependencies if each.faulted}
         targets: dict[tuple[str, str, object], Target] = {}
         seen: Counter[tuple[str, ...]] = Counter()
         for request in timeline.of(Requested):
@@ -130,7 +144,7 @@ class Player:
 
     def _detours(self, play: Play, target: Target) -> list[Target]:
         """Operations that the code performs only when it meets the fault."""
-        usual = set(self.reached)
+        usual = {each.name for each in self._operations(self._baseline)}
         connecting = play.scenario.fault is not None and play.scenario.fault.connect_stage
         return [
             Target(upstream=each.upstream, operation=each.operation)
@@ -224,8 +238,8 @@ class Directed:
 
     def heal(self) -> None:
         """Show no fault any more."""
-        for upstream in self.player.world.network.upstreams:
-            upstream.heal()
+        for each in self.player.world.dependencies:
+            each.heal()
 
     def advance(self, seconds: float) -> None:
         """Let virtual time pass."""
@@ -248,6 +262,13 @@ class Directed:
     def _next(self) -> int:
         number, self.calls = self.calls, self.calls + 1
         return number
+
+
+def _can_be_aimed(fault: Fault, target: Target) -> bool:
+    """Whether generated scenarios aim a fault at a target: a call that is not awaited cannot be given up."""
+    kind = target.upstream.kind
+    spared = kind is Kind.FUNCTION and any(part.needs_timeout for part in fault.parts())
+    return can_show(kind, fault) and not spared
 
 
 def _inject(fault: Fault, times: int | None, targets: list[Target]) -> None:

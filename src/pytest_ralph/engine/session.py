@@ -25,7 +25,9 @@ from pytest_ralph.engine.gates import (
 )
 from pytest_ralph.world.world import Seams, World, unavailable
 
-FIXTURES = frozenset({"ralph_upstream", "ralph_clock", "ralph_timeline"})
+FIXTURES = frozenset(
+    {"ralph_5xx", "ralph_callable", "ralph_clock", "ralph_slow", "ralph_timeline", "ralph_upstream"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,28 @@ its own; everything public in those files is a name here.
 
 from __future__ import annotations
 
-from pytest_ralph.faults.answer import Dribble, Hang, Status, Truncate
-from pytest_ralph.faults.connection import Refuse, Reset, Unreachable
+from pytest_ralph.faults.answer import Hang, Status, Truncate, Unauthorized
+from pytest_ralph.faults.composed import Randomly, Sequence
+from pytest_ralph.faults.connection import CloseEarly, DnsFailure, Refuse, Reset, Unreachable
+from pytest_ralph.faults.exceptions import Raises
+from pytest_ralph.faults.pace import Bandwidth, Dribble, Slow
+from pytest_ralph.faults.tls import TlsError
 
-__all__ = ["Dribble", "Hang", "Refuse", "Reset", "Status", "Truncate", "Unreachable"]
+__all__ = [
+    "Bandwidth",
+    "CloseEarly",
+    "DnsFailure",
+    "Dribble",
+    "Hang",
+    "Raises",
+    "Randomly",
+    "Refuse",
+    "Reset",
+    "Sequence",
+    "Slow",
+    "Status",
+    "TlsError",
+    "Truncate",
+    "Unauthorized",
+    "Unreachable",
+]

@@ -21,7 +21,8 @@ from pytest_ralph.core.quantity import durations, seconds, times
 from pytest_ralph.core.scenario import Calls, Scenario, once
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed
 from pytest_ralph.core.timeline import CallStarted, CutShort, Logged, Timeline
-from pytest_ralph.faults import Hang, Refuse, Reset, Status, Truncate, Unreachable
+from pytest_ralph.faults import Hang, Raises, Refuse, Reset, Status, Truncate, Unreachable
+from pytest_ralph.faults.exceptions import named
 from pytest_ralph.marker import Decorator, attach, check_scenarios
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -29,6 +30,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 CLIENT_ERRORS = (400, 401, 403, 404, 409, 422)
 SERVER_ERRORS = (500, 502, 503, 504)
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
+Failure = str | int | type[Exception]
+"""What ``on`` and ``never_on`` take: a kind of failure, a status code, or an exception of a callable."""
 
 _KINDS = ("timeout", "connection-error", "5xx", "4xx")
 _SLACK = 0.01
@@ -44,8 +48,8 @@ class Retry:
     waits: tuple[float, ...]
     exact: bool
     jitter: float
-    on: tuple[str | int, ...]
-    never_on: tuple[str | int, ...]
+    on: tuple[Failure, ...]
+    never_on: tuple[Failure, ...]
     log_level: str
     factor: float
     scenarios: str = "auto"
@@ -57,8 +61,8 @@ class Retry:
             "backoff": list(self.waits) if self.exact else "exponential",
             "waits": list(self.waits),
             "jitter": self.jitter,
-            "on": list(self.on),
-            "never_on": list(self.never_on),
+            "on": [named(each) if isinstance(each, type) else each for each in self.on],
+            "never_on": [named(each) if isinstance(each, type) else each for each in self.never_on],
             "log_level": self.log_level,
         }
 
@@ -74,6 +78,8 @@ class Retry:
 
     def is_transient(self, attempt: Attempt) -> bool:
         """Whether an attempt failed in a way that must be retried."""
+        if attempt.outcome == "raised":
+            return self._nearest(attempt) in _exceptions(self.on)
         if attempt.outcome == "answered":
             code = attempt.status or 0
             return code in self.transient_statuses or (code >= 500 and "5xx" in self.on)
@@ -81,10 +87,17 @@ class Retry:
 
     def is_final(self, attempt: Attempt) -> bool:
         """Whether an attempt failed in a way that must not be retried."""
+        if attempt.outcome == "raised":
+            return self._nearest(attempt) in _exceptions(self.never_on)
         if attempt.outcome != "answered" or self.is_transient(attempt):
             return False
         code = attempt.status or 0
         return code in self.final_statuses or (400 <= code < 500 and "4xx" in self.never_on)
+
+    def _nearest(self, attempt: Attempt) -> type[Exception] | None:
+        """The class among those named that an exception is most closely of."""
+        known = {named(each): each for each in (*_exceptions(self.on), *_exceptions(self.never_on))}
+        return next((known[name] for name in attempt.raised if name in known), None)
 
 
 @overload
@@ -98,8 +111,8 @@ def retry(
     factor: float = 2,
     max_delay: float | str | None = None,
     jitter: float = 0,
-    on: Iterable[str | int] = ("timeout", "connection-error", "5xx"),
-    never_on: Iterable[str | int] = ("4xx",),
+    on: Iterable[Failure] = ("timeout", "connection-error", "5xx"),
+    never_on: Iterable[Failure] | None = None,
     log_level: str = "WARNING",
     scenarios: str = "auto",
 ) -> Decorator[Any]: ...
@@ -113,8 +126,8 @@ def retry(
     factor: float = 2,
     max_delay: float | str | None = None,
     jitter: float = 0,
-    on: Iterable[str | int] = ("timeout", "connection-error", "5xx"),
-    never_on: Iterable[str | int] = ("4xx",),
+    on: Iterable[Failure] = ("timeout", "connection-error", "5xx"),
+    never_on: Iterable[Failure] | None = None,
     log_level: str = "WARNING",
     scenarios: str = "auto",
 ) -> Any:
@@ -129,8 +142,11 @@ def retry(
         factor: By what each wait is longer than the one before, from 1.
         max_delay: The longest wait, in seconds or as text.
         jitter: By which fraction of itself a wait may be shorter or longer, from 0 to 1.
-        on: What must be retried: ``"timeout"``, ``"connection-error"``, ``"5xx"``, or status codes.
-        never_on: What must not be retried: ``"4xx"``, or status codes.
+        on: What must be retried: ``"timeout"``, ``"connection-error"``, ``"5xx"``, status codes, or classes
+            of exceptions that a Python callable raises (see the ``ralph_callable`` fixture).
+        never_on: What must not be retried: ``"4xx"``, status codes, or classes of exceptions. By default
+            ``("4xx",)``, or nothing if ``on`` speaks of Python callables only: of exceptions, and at most of
+            ``"timeout"`` beside them. An exception of several classes named counts as the nearest of them.
         log_level: The least level at which each retry is logged: ``"DEBUG"``, ``"INFO"``, ``"WARNING"``,
             ``"ERROR"`` or ``"CRITICAL"``.
         scenarios: ``manual`` for a test that injects its own faults.
@@ -190,10 +206,11 @@ def _spec(
     check_scenarios(scenarios)
     if log_level not in LEVELS:
         raise ValueError(f"log_level must be one of {', '.join(LEVELS)}, got {log_level!r}")
-    transient, final = _failures(on, "on"), _failures(never_on, "never_on")
+    transient = _failures(on, "on")
+    final = _failures(_usual_final(transient) if never_on is None else never_on, "never_on")
     if not transient:
         raise ValueError("on must name at least one failure: there is nothing to retry otherwise")
-    if both := sorted({str(each) for each in transient} & {str(each) for each in final}):
+    if both := sorted({_written(each) for each in {*transient} & {*final}}):
         raise ValueError(f"on and never_on both name {', '.join(both)}")
     return Retry(
         max_retries=max_retries,
@@ -228,25 +245,52 @@ def _number(value: object, name: str, least: float, most: float = float("inf")) 
     return float(value)
 
 
-def _failures(value: object, name: str) -> tuple[str | int, ...]:
-    if isinstance(value, (str, int)) or not isinstance(value, Iterable):
-        raise ValueError(f"{name} must be several of {_KINDS} or status codes, such as ({value!r},)")
+def _failures(value: object, name: str) -> tuple[Failure, ...]:
+    if isinstance(value, (str, int, type)) or not isinstance(value, Iterable):
+        raise ValueError(
+            f"{name} must be several of {_KINDS}, status codes or exceptions, such as ({_written(value)},)"
+        )
     given = tuple(value)
     for each in given:
         if isinstance(each, type) and issubclass(each, BaseException):
-            raise ValueError(f"{name}: exception classes are for Python dependencies, got {each.__name__}")
-        if each in _KINDS or (type(each) is int and 400 <= each <= 599):
-            continue
-        raise ValueError(f"{name} takes {', '.join(map(repr, _KINDS))} or status codes, got {each!r}")
+            _check_exception(each, name)
+        elif each not in _KINDS and not (type(each) is int and 400 <= each <= 599):
+            raise ValueError(
+                f"{name} takes {', '.join(map(repr, _KINDS))}, status codes or classes of exceptions, "
+                f"got {each!r}"
+            )
     return given
 
 
-def _statuses(kinds: Iterable[str | int]) -> tuple[int, ...]:
+def _usual_final(transient: tuple[Failure, ...]) -> tuple[Failure, ...]:
+    """What is not retried where nothing is said: client errors, unless only callables are spoken of."""
+    exceptions = _exceptions(transient)
+    of_callables = bool(exceptions) and all(each in (*exceptions, "timeout") for each in transient)
+    return () if of_callables else ("4xx",)
+
+
+def _check_exception(kind: type[BaseException], name: str) -> None:
+    try:
+        Raises(kind)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise ValueError(f"{name} cannot have {named(kind)} raised: {error}") from None
+
+
+def _written(value: object) -> str:
+    return value.__name__ if isinstance(value, type) else repr(value)
+
+
+def _exceptions(kinds: Iterable[Failure]) -> tuple[type[Exception], ...]:
+    return tuple(each for each in kinds if isinstance(each, type))
+
+
+def _statuses(kinds: Iterable[Failure]) -> tuple[int, ...]:
     found: list[int] = []
     for each in kinds:
-        found += (
-            {"5xx": SERVER_ERRORS, "4xx": CLIENT_ERRORS}.get(each, ()) if isinstance(each, str) else (each,)
-        )
+        if isinstance(each, str):
+            found += {"5xx": SERVER_ERRORS, "4xx": CLIENT_ERRORS}.get(each, ())
+        elif isinstance(each, int):
+            found.append(each)
     return tuple(dict.fromkeys(found))
 
 
@@ -255,6 +299,10 @@ def _statuses(kinds: Iterable[str | int]) -> tuple[int, ...]:
 
 def _status(code: int) -> Scenario:
     return Scenario(id=f"status-{code}", fault=Status(code))
+
+
+def _raises(kind: type[Exception]) -> Scenario:
+    return Scenario(id=f"raises-{named(kind)}", fault=Raises(kind))
 
 
 _TIMEOUTS = (Scenario(id="hang", fault=Hang()), Scenario(id="unreachable", fault=Unreachable()))
@@ -272,6 +320,7 @@ def _lasting(spec: Retry) -> tuple[Scenario, ...]:
         played += _TIMEOUTS
     if "connection-error" in spec.on:
         played += _CONNECTION_ERRORS
+    played += [_raises(each) for each in _exceptions(spec.on)]
     return tuple(played)
 
 
@@ -280,13 +329,15 @@ def _ending(spec: Retry) -> tuple[Scenario, ...]:
     kinds = [_status(code) for code in spec.transient_statuses[:1]]
     kinds += _TIMEOUTS[:1] if "timeout" in spec.on else ()
     kinds += _CONNECTION_ERRORS if "connection-error" in spec.on else ()
+    kinds += [_raises(each) for each in _exceptions(spec.on)]
     last = once(kinds[0], times=spec.max_retries)
     return tuple(dict.fromkeys([*(once(each) for each in kinds), last]))
 
 
 def _final(spec: Retry) -> tuple[Scenario, ...]:
-    """Answers that must not be retried."""
-    return tuple(_status(code) for code in spec.final_statuses)
+    """Answers and exceptions that must not be retried."""
+    exceptions = _exceptions(spec.never_on)
+    return (*(_status(code) for code in spec.final_statuses), *(_raises(each) for each in exceptions))
 
 
 def _repeated(spec: Retry) -> tuple[Scenario, ...]:
@@ -432,6 +483,8 @@ def _retries_transient(spec: Retry, play: Play) -> Verdict | None:
 def _described(attempt: Attempt) -> str:
     if attempt.outcome == "answered":
         return f"status {attempt.status}"
+    if attempt.outcome == "raised":
+        return attempt.raised[0]
     return {"timeout": "a timeout", "connection-error": "a connection error"}.get(
         attempt.failure, attempt.detail
     )
@@ -530,7 +583,7 @@ def _retries_client_error(spec: Retry, play: Play) -> Verdict | None:
         for number, attempt in enumerate(operation.attempts[:-1]):
             if spec.is_final(attempt):
                 return failed(
-                    f"status {attempt.status} is not retried",
+                    f"{_described(attempt)} is not retried",
                     f"{times(operation.retries - number, 'retry', 'retries')} after {attempt}",
                     operation.location,
                     play.timeline,
@@ -625,7 +678,7 @@ SKILL = Skill(
             scenarios=_final,
             judge=_retries_client_error,
             timing=False,
-            applies=lambda spec: bool(spec.final_statuses),
+            applies=lambda spec: bool(_final(spec)),
             untested="no such answer was received",
             fix=lambda spec: (
                 f"Do not retry on {_kinds(spec.never_on)}: raise at once. Retry only on {_kinds(spec.on)}"
@@ -658,7 +711,13 @@ SKILL = Skill(
 )
 
 
-def _kinds(kinds: Iterable[str | int]) -> str:
-    names = {"timeout": "timeouts", "connection-error": "connection errors"}
-    words = [names.get(str(each), f"status {each}" if isinstance(each, int) else str(each)) for each in kinds]
+def _kinds(kinds: Iterable[Failure]) -> str:
+    words = [_kind(each) for each in kinds]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _kind(kind: Failure) -> str:
+    if isinstance(kind, type):
+        return named(kind)
+    names = {"timeout": "timeouts", "connection-error": "connection errors"}
+    return f"status {kind}" if isinstance(kind, int) else names.get(kind, kind)

@@ -37,12 +37,14 @@ class Passage:
         attempt: Number of the attempt to reach it.
         outcome: What came of it.
         tls: The other service's side of TLS; None if it speaks none.
+        trustworthy: Whether a client can accept its certificate.
     """
 
     upstream: Upstream
     attempt: int
     outcome: Connect
     tls: ServerTLS | None
+    trustworthy: bool = True
 
 
 class Host(Protocol):

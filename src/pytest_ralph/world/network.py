@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_ralph.core.fault import Connect
+from pytest_ralph.core.fault import SYN_SECONDS, Certificate, Connect, Fault, Lookup
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.timeline import (
+    Broken,
     Connected,
     Event,
     FaultMet,
@@ -39,6 +40,8 @@ from pytest_ralph.world.upstream import Origin, Upstream
 
 Address = tuple[str, int]
 
+_PORTS = {"http": 80, "https": 443}
+
 _POLLIN = 0x1
 _ESTABLISHED = 1
 # FIN_WAIT1 and FIN_WAIT2 of <linux/tcp_states.h>: a client has shut down its side only.
@@ -49,8 +52,6 @@ _TCP_INFO_SIZE = 216
 _LINGER_TRIES = 200
 # A listener and what fills its backlog.
 _FILLERS = 4
-# What Linux gives a SYN that nobody answers: tcp_syn_retries = 6, see tcp(7).
-SYN_SECONDS = 127.0
 
 
 class UndeclaredHost(RuntimeError):  # noqa: N818 - a name of the public contract
@@ -69,6 +70,38 @@ class Names:
             number = len(self._addresses) + 1
             self._addresses[host] = f"127.66.{number // 250}.{number % 250 + 1}"
         return self._addresses[host]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meeting:
+    """A client connects.
+
+    Attributes:
+        attempt: Number of the attempt.
+        outcome: What happens to it.
+        problem: What is wrong with the certificate that it will be shown, if anything is.
+    """
+
+    attempt: int
+    outcome: Connect
+    problem: Certificate | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedLookup:
+    """The lookup of a declared host's name that fails.
+
+    Attributes:
+        upstream: The service that was to be reached.
+        host: Its name.
+        attempt: Number of the attempt.
+        lookup: How it fails.
+    """
+
+    upstream: Upstream
+    host: str
+    attempt: int
+    lookup: Lookup
 
 
 class Silence:
@@ -305,28 +338,77 @@ class Network:
 
     # -- connecting -----------------------------------------------------------------------------------
 
-    def meet(self, endpoint: Endpoint, sender: ClientEnd | None = None) -> tuple[int, Connect]:
+    def look_up(self, host: object, port: object, sender: ClientEnd | None = None) -> FailedLookup | None:
+        """A client looks up a name: number the attempt if that fails.
+
+        Args:
+            host: The name.
+            port: The port it is looked up for; None if the client does not tell.
+            sender: Whose request a proxy passes on.
+        """
+        name = _name(host) or ""
+        for endpoint in self._at(None if _is_numeric(name) else self._hosts.get(name), port):
+            found = endpoint.upstream.plan.on_resolve()
+            if found is not None:
+                fault, lookup = found
+                attempt = self._begin(endpoint, "unresolved", fault, sender)
+                return FailedLookup(upstream=endpoint.upstream, host=name, attempt=attempt, lookup=lookup)
+        return None
+
+    def _at(self, address: str | None, port: object) -> list[Endpoint]:
+        """The services on an address that a client may mean by a port, or by the name of one."""
+        if address is None:
+            return []
+        shown = port.decode("ascii", "replace") if isinstance(port, bytes) else str(port)
+        number = _PORTS.get(shown) or (int(shown) if shown.isdigit() else 0)
+        return [
+            endpoint
+            for (known, at), endpoint in self._endpoints.items()
+            if known == address and number in (0, at)
+        ]
+
+    def not_found(self, failed: FailedLookup, problem: str) -> None:
+        """The lookup is over."""
+        self._recorder.add(
+            Broken,
+            upstream=failed.upstream.url,
+            attempt=failed.attempt,
+            how=f"lookup of {failed.host} failed: {problem}",
+            location=self._recorder.here(),
+            thread=strand(),
+        )
+
+    def meet(self, endpoint: Endpoint, sender: ClientEnd | None = None) -> Meeting:
         """A client connects: number the attempt and decide what happens to it.
 
         Args:
             endpoint: Whom it connects to.
             sender: Whose request a proxy passes on.
         """
-        attempt = self._recorder.next_attempt()
         fault = endpoint.upstream.plan.on_connect()
         outcome = fault.on_connect() if fault is not None else Connect.ACCEPT
+        shown = Connect.ACCEPT if outcome is Connect.DISMISS else outcome
+        return Meeting(
+            attempt=self._begin(endpoint, shown.value, fault, sender),
+            outcome=outcome,
+            problem=fault.on_handshake() if fault is not None else None,
+        )
+
+    def _begin(self, endpoint: Endpoint, outcome: str, fault: Fault | None, sender: ClientEnd | None) -> int:
+        """Number and note an attempt of which nothing but the beginning may be seen."""
+        attempt = self._recorder.next_attempt()
         self._recorder.add(
             Connected,
             upstream=endpoint.upstream.url,
             attempt=attempt,
-            outcome=outcome.value,
+            outcome=outcome,
             site=self._recorder.site() if sender is None else sender.site,
             location=self._recorder.here() if sender is None else sender.location,
             thread=strand() if sender is None else sender.thread,
         )
         if fault is not None:
             self._recorder.add(FaultMet, upstream=endpoint.upstream.url, fault=repr(fault))
-        return attempt, outcome
+        return attempt
 
     def reach(self, host: str, port: int) -> Passage | str:
         """A proxy connects to a declared service; the reason if there is no such service."""
@@ -334,18 +416,30 @@ class Network:
         endpoint = self._endpoints.get((self._hosts.get(_name(host) or "", host), port))
         if endpoint is None:
             return str(self.outside(host, port, sender))
-        attempt, outcome = self.meet(endpoint, sender)
-        return Passage(upstream=endpoint.upstream, attempt=attempt, outcome=outcome, tls=self._tls(endpoint))
+        if (failed := self.look_up(host, port, sender)) is not None:
+            self.not_found(failed, "no such host" if not failed.lookup.exists else "no name server answers")
+            return f"{endpoint.upstream.url}: name lookup failed"
+        met = self.meet(endpoint, sender)
+        return Passage(
+            upstream=endpoint.upstream,
+            attempt=met.attempt,
+            outcome=Connect.REFUSE if met.outcome is Connect.DISMISS else met.outcome,
+            tls=self._tls(endpoint, met.problem),
+            trustworthy=met.problem is None,
+        )
 
-    def _tls(self, endpoint: Endpoint) -> ServerTLS | None:
+    def _tls(self, endpoint: Endpoint, problem: Certificate | None) -> ServerTLS | None:
         if endpoint.origin.scheme != "https":
             return None
-        return ServerTLS(self._authority().server_context(endpoint.origin.host))
+        return ServerTLS(self._authority().server_context(endpoint.origin.host, problem))
 
-    def accept(self, endpoint: Endpoint, attempt: int, fd: int, timeout: float | None) -> ClientEnd:
+    def accept(self, endpoint: Endpoint, met: Meeting, fd: int, timeout: float | None) -> ClientEnd:
         """Accept the connection that ``fd`` has just made."""
         sock = _accept(endpoint.listener)
-        service = ServiceConnection(sock, endpoint.upstream, _Host(self), attempt, self._tls(endpoint))
+        dismissed = met.outcome is Connect.DISMISS
+        tls = None if dismissed else self._tls(endpoint, met.problem)
+        service = ServiceConnection(sock, endpoint.upstream, _Host(self), met.attempt, tls)
+        service.dismissing, service.trustworthy = dismissed, met.problem is None
         end = ClientEnd(
             fd=fd,
             inode=inode(fd),
@@ -353,6 +447,7 @@ class Network:
             service=service,
             timeout=timeout,
             location=self._recorder.here(),
+            thread=strand(),
         )
         self._ends[end.inode] = end
         return end
@@ -510,7 +605,7 @@ class Network:
         for end in list(self._ends.values()):
             if end.service.closed and not end.open:
                 del self._ends[end.inode]
-            elif end.endpoint.upstream.plan.breaks_connections and end.service.idle:
+            elif end.service.idle and end.service.upstream.plan.is_broken_since(end.service.era):
                 end.service.close()
 
 

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from pytest_ralph.core.location import Location, Locator
-from pytest_ralph.core.timeline import Abandoned, Answered, CutShort, Event, Mocked, Stuck, Timeline
+from pytest_ralph.core.timeline import Abandoned, Answered, CutShort, Event, Mocked, Returned, Stuck, Timeline
 from pytest_ralph.world.breakout import Breakout
 from pytest_ralph.world.clock import Clock
 from pytest_ralph.world.endings import EndedByWorld
@@ -78,7 +78,7 @@ class Recorder:
         if kind is Abandoned and self._torn:
             return  # the client would have waited on: it was the world that ended the call
         self._torn = self._torn or kind in (Stuck, CutShort)
-        if kind in (Answered, Mocked) and (fields["status"] or 200) < 400:
+        if kind in (Answered, Mocked, Returned) and (fields.get("status") or 200) < 400:
             self._before = (self.attempt, *self._before[1:])
         moment = self._clock.now if at is None else at
         self._events.append(kind(at=self.seconds(moment), **fields))

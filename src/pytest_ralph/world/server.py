@@ -45,7 +45,13 @@ class ServiceConnection:
         self._fresh = True
         self._speaker: Speaker | None = None
         self._ended = False
+        self.dismissing = False
+        """Whether it is closed as soon as anything arrives, in place of being served."""
+        self.trustworthy = True
+        """Whether a client can accept the certificate that it is shown."""
         self.upstream = upstream
+        self.era = upstream.plan.era
+        """Which faults had begun when it was opened, see `Plan.era`."""
         self.host = host
 
     def fileno(self) -> int:
@@ -138,6 +144,7 @@ class ServiceConnection:
         """Be a tunnel to another service from now on."""
         self.upstream, self._opened_by = passage.upstream, passage.attempt
         self._fresh, self._speaker = True, None
+        self.era, self.trustworthy = passage.upstream.plan.era, passage.trustworthy
         if passage.tls is not None:
             self._wire.secure(passage.tls)
 
@@ -164,12 +171,13 @@ class ServiceConnection:
             return True
         except HandshakeError as error:
             self.flush()
-            how = f"TLS handshake failed: {error}"
-            self.host.record(Broken, upstream=self.upstream.url, attempt=self.attempt, how=how)
-            self.shut()
+            self._break(f"TLS handshake failed: {error}")
             return True
         if data is None:
             return False
+        if self.dismissing:
+            self._break("connection closed before the request was read")
+            return True
         self.flush()
         if data and not self.closed:
             self._speaker = self._speaker or self._speaks(data)
@@ -204,7 +212,7 @@ class ServiceConnection:
         if not self.host.is_open():
             self._lost()
         elif self._speaker is None:
-            self.shut()
+            self._give_up()
         else:
             self._speaker.end_of_input()
             self._advance()
@@ -213,7 +221,18 @@ class ServiceConnection:
         """The client is gone."""
         if not self.closed:
             self._abandoned()
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Nothing more will come; not all clients say why they do not accept a certificate."""
+        if self._speaker is None and self._wire.shaking_hands and not self.trustworthy:
+            self._break("TLS handshake failed: the client closed the connection")
+        else:
             self.shut()
+
+    def _break(self, how: str) -> None:
+        self.host.record(Broken, upstream=self.upstream.url, attempt=self.attempt, how=how)
+        self.shut()
 
     def _abandoned(self) -> None:
         if self._speaker is not None:

@@ -15,11 +15,18 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 
-from pytest_ralph.core.fault import Connect
+from pytest_ralph.core.fault import SYN_SECONDS, Connect
 from pytest_ralph.core.timeline import GaveUp, Stuck
 from pytest_ralph.world import real
 from pytest_ralph.world.endings import Ended, NeverEnds
-from pytest_ralph.world.network import SYN_SECONDS, ClientEnd, Endpoint, Network, UndeclaredHost, no_delay
+from pytest_ralph.world.network import (
+    ClientEnd,
+    Endpoint,
+    Meeting,
+    Network,
+    UndeclaredHost,
+    no_delay,
+)
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Repointed, Undo
 from pytest_ralph.world.scheduler import Scheduler, WorldIsOver
@@ -34,6 +41,13 @@ T = TypeVar("T")
 _POLLIN, _POLLOUT = 0x1, 0x4
 _RAW = _socket.socket
 _CONNECT_ERROR = (socket.SOL_SOCKET, socket.SO_ERROR)
+# What glibc says, see getaddrinfo(3) and gethostbyname(3): HOST_NOT_FOUND is 1 and TRY_AGAIN 2.
+_LOOKUP_ERRORS: dict[tuple[type[OSError], bool], tuple[int, str]] = {
+    (socket.gaierror, False): (socket.EAI_NONAME, "Name or service not known"),
+    (socket.gaierror, True): (socket.EAI_AGAIN, "Temporary failure in name resolution"),
+    (socket.herror, False): (1, "Unknown host"),
+    (socket.herror, True): (2, "Host name lookup failure"),
+}
 _WANTS: dict[type[BaseException], int] = {
     ssl.SSLWantReadError: _POLLIN,
     ssl.SSLWantWriteError: _POLLOUT,
@@ -72,14 +86,21 @@ class SocketSeam:
         address = self._client.network.resolve(host) if self._client else None
         return host if address is None else address
 
-    def _getaddrinfo(self, host: object, *args: Any, **kwargs: Any) -> Any:
-        return real.getaddrinfo(self._resolve(host), *args, **kwargs)
+    def _resolve_for(self, host: object, port: object, failure: type[OSError] = socket.gaierror) -> Any:
+        address = self._resolve(host)
+        if self._client is not None and address is not host:
+            self._client.look_up(host, port, failure)
+        return address
+
+    def _getaddrinfo(self, host: object, port: object = None, *args: Any, **kwargs: Any) -> Any:
+        port = kwargs.pop("port", port)
+        return real.getaddrinfo(self._resolve_for(host, port), port, *args, **kwargs)
 
     def _gethostbyname(self, host: object) -> Any:
-        return real.gethostbyname(self._resolve(host))
+        return real.gethostbyname(self._resolve_for(host, None))
 
     def _gethostbyname_ex(self, host: object) -> Any:
-        return real.gethostbyname_ex(self._resolve(host))
+        return real.gethostbyname_ex(self._resolve_for(host, None, socket.herror))
 
 
 class Client:
@@ -137,16 +158,40 @@ class Client:
             self._recorder.check()
         self._streams.look()
         self._scheduler.settle()
-        attempt, outcome = self.network.meet(endpoint)
-        if outcome is Connect.IGNORE:
+        self.look_up(address[0], address[1])
+        met = self.network.meet(endpoint)
+        if met.outcome is Connect.IGNORE:
             if _RAW.gettimeout(sock) == 0:
-                self.network.leave_unanswered(endpoint, attempt, sock.fileno())
+                self.network.leave_unanswered(endpoint, met.attempt, sock.fileno())
                 _RAW.connect(sock, endpoint.silence.port)  # raises that it is under way, for ever
-            self._wait_unanswered(sock, endpoint, attempt)
-        self._really_connect(sock, endpoint, attempt, refused=outcome is Connect.REFUSE)
+            self._wait_unanswered(sock, endpoint, met.attempt)
+        self._really_connect(sock, endpoint, met)
         return True
 
-    def _really_connect(self, sock: Any, endpoint: Endpoint, attempt: int, *, refused: bool) -> None:
+    def look_up(self, host: object, port: object, failure: type[OSError] = socket.gaierror) -> None:
+        """Look up a host; an address needs no lookup.
+
+        Args:
+            host: The name or address.
+            port: The port, None if it is not told.
+            failure: ``socket.gaierror``, or ``socket.herror`` for the older functions.
+
+        Raises:
+            OSError: The name is not found.
+        """
+        if self._scheduler.serving or (failed := self.network.look_up(host, port)) is None:
+            return
+        began = self._scheduler.clock.now
+        # A resolver that is not answered knows no timeout of the client's.
+        with suppress(WorldIsOver):
+            if failed.lookup.after:
+                self._scheduler.wait(_never, began + round(failed.lookup.after * 1e9), on_network=True)
+        code, text = _LOOKUP_ERRORS[failure, failed.lookup.exists]
+        self.network.not_found(failed, text)
+        raise failure(code, text)
+
+    def _really_connect(self, sock: Any, endpoint: Endpoint, met: Meeting) -> None:
+        refused = met.outcome is Connect.REFUSE
         timeout = _RAW.gettimeout(sock)
         _RAW.settimeout(sock, 5.0)
         # One at a time: the next to be accepted must be the one that has just connected.
@@ -156,7 +201,7 @@ class Client:
             except OSError:
                 _RAW.settimeout(sock, timeout)
                 raise
-            end = self.network.accept(endpoint, attempt, sock.fileno(), timeout)
+            end = self.network.accept(endpoint, met, sock.fileno(), timeout)
         end.owners.append(weakref.ref(sock))
         no_delay(sock)
         _RAW.settimeout(sock, 0.0)

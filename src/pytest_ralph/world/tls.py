@@ -7,6 +7,7 @@ connection whose server name is a declared host, and for no other host.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import functools
 import importlib.util
 import os
@@ -16,7 +17,11 @@ from typing import Any
 
 import trustme
 
+from pytest_ralph.core.fault import Certificate
+from pytest_ralph.world import real
+
 _MAX_RECORD = 65_536
+_WRONG_HOST = "somebody-else.example"
 _REAL_LOAD = ssl.SSLContext.load_verify_locations
 
 
@@ -79,21 +84,38 @@ class Authority:
     def __init__(self) -> None:
         self._ca = trustme.CA()
         self._pem = self._ca.cert_pem.bytes().decode("ascii")
-        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._contexts: dict[tuple[str, Certificate | None], ssl.SSLContext] = {}
         self._trusting: weakref.WeakSet[ssl.SSLContext] = weakref.WeakSet()
 
-    def server_context(self, host: str) -> ssl.SSLContext:
-        """What a service needs to prove that it is ``host``."""
-        context = self._contexts.get(host)
+    def server_context(self, host: str, problem: Certificate | None = None) -> ssl.SSLContext:
+        """What a service needs to prove that it is ``host``, or to fail to.
+
+        Args:
+            host: The host.
+            problem: What is wrong with the certificate, if anything is.
+        """
+        context = self._contexts.get((host, problem))
         if context is None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._ca.issue_cert(host).configure_cert(context)
+            self._issue(host, problem).configure_cert(context)
             context.set_alpn_protocols(["h2", "http/1.1"] if speaks_http2() else ["http/1.1"])
             # No session is resumed: every handshake is the same.
             context.num_tickets = 0
             context.options |= ssl.OP_NO_TICKET
-            self._contexts[host] = context
+            self._contexts[host, problem] = context
         return context
+
+    def _issue(self, host: str, problem: Certificate | None) -> trustme.LeafCert:
+        if problem is Certificate.UNKNOWN_ISSUER:
+            return trustme.CA(organization_name="an authority that nobody trusts").issue_cert(host)
+        if problem is Certificate.WRONG_HOST:
+            return self._ca.issue_cert(_WRONG_HOST)
+        if problem is Certificate.EXPIRED:
+            # OpenSSL looks at the machine's clock, and virtual time is always later than that.
+            today = dt.datetime.fromtimestamp(real.time_ns() / 1e9, tz=dt.timezone.utc)
+            day = dt.timedelta(days=1)
+            return self._ca.issue_cert(host, not_before=today - 90 * day, not_after=today - day)
+        return self._ca.issue_cert(host)
 
     def trusted_by(self, context: ssl.SSLContext) -> None:
         """Make a client's context trust this authority as well."""

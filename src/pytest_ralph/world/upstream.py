@@ -10,12 +10,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from re import Pattern
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from pytest_ralph.core.fault import Answer, Fault, Request
-from pytest_ralph.world.plan import Plan
+from pytest_ralph.core.fault import Answer, Fault, Kind, Request
+from pytest_ralph.world.injecting import Injectable, Route
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -68,7 +67,7 @@ class NoAnswerError(LookupError):
         self.advice = advice
 
 
-class Upstream:
+class Upstream(Injectable):
     """A simulated service.
 
     Made by the ``ralph_upstream`` fixture. Healthy answers are declared with the vocabulary of the
@@ -88,19 +87,13 @@ class Upstream:
         self._mock = responses.RequestsMock(assert_all_requests_are_fired=False)
         self._origin = where
         self._saved: list[Any] = []
-        self._changed = changed
-        self.faulted = faulted
-        self.plan = Plan()
+        kind = Kind.HTTPS if where.scheme == "https" else Kind.HTTP
+        super().__init__(str(where), kind, faulted=faulted, changed=changed)
         self.requests: list[Request] = []
         """The journal: every request that arrived, in order."""
 
     def __repr__(self) -> str:
         return f"ralph_upstream({str(self._origin)!r})"
-
-    @property
-    def url(self) -> str:
-        """Scheme, host and port."""
-        return str(self._origin)
 
     def add(
         self, method: str | Any = None, url: str | Pattern[str] | None = None, *args: Any, **kwargs: Any
@@ -164,46 +157,41 @@ class Upstream:
             raise ValueError("choose the registry before declaring answers")
         self._mock = self._library.RequestsMock(assert_all_requests_are_fired=False, registry=registry)
 
-    def inject(self, fault: Fault, *, times: int | None = None) -> Upstream:
-        """Show a fault from now on.
+    def inject(
+        self,
+        fault: Fault,
+        *,
+        times: int | None = None,
+        method: str | None = None,
+        path: str | Pattern[str] | None = None,
+    ) -> Self:
+        """Show a fault from now on, in place of one injected before for the same requests.
+
+        Faults for different requests are shown side by side; where several are meant for a request, the one
+        injected last is shown.
 
         Args:
             fault: One of ``pytest_ralph.faults``.
             times: How many attempts meet it before the service recovers; None while it lasts.
+            method: The HTTP method of the requests it is meant for; None for all.
+            path: The path of the requests it is meant for, without a query, or a compiled pattern that it
+                matches from its beginning; None for all.
 
         Returns:
-            This service, which heals itself when used as a context manager.
+            This service. Used as a context manager it shows at the end of the block what it showed before.
 
         Raises:
             TypeError: ``fault`` is not a fault.
-            ValueError: ``times`` is below 1.
+            ValueError: ``times`` is below 1, ``method`` or ``path`` is none, the fault is for other
+                dependencies, or it hits connecting clients and is to be limited to some requests.
 
         Example:
-            >>> with api.inject(ralph.faults.Status(503)):  # doctest: +SKIP
+            >>> with api.inject(ralph.faults.Status(503), path="/v1/charges"):  # doctest: +SKIP
             ...     charge()
         """
-        if not isinstance(fault, Fault):
-            raise TypeError(f"inject needs a fault such as ralph.faults.Status(503), got {fault!r}")
-        if times is not None and (not isinstance(times, int) or times < 1):
-            raise ValueError(f"times must be a whole number from 1, or None, got {times!r}")
-        self.plan.inject(fault, times=times)
-        self._changed()
+        route = None if method is None and path is None else Route(method, path)
+        self.show(fault, times, route)
         return self
-
-    def heal(self) -> None:
-        """Show no fault any more."""
-        self.plan.heal()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.heal()
 
     def answer(self, request: Request) -> Answer:
         """The healthy answer to a request.

@@ -47,6 +47,11 @@ class Wire:
         return self._layers[-1].protocol if self._layers else None
 
     @property
+    def shaking_hands(self) -> bool:
+        """Whether TLS is not agreed on yet."""
+        return any(not tls.established for tls in self._layers)
+
+    @property
     def dismissed(self) -> bool:
         """Whether the client has said goodbye (``close_notify``), and may wait for the same."""
         return any(tls.closed for tls in self._layers)

@@ -11,7 +11,9 @@ from pytest_ralph.core.location import Locator
 from pytest_ralph.core.timeline import Escaped, Timeline, Waited
 from pytest_ralph.world import lockseam, logseam, mockseam, real, repoint
 from pytest_ralph.world.agenda import Agenda
+from pytest_ralph.world.callables import UNSET, Dependency
 from pytest_ralph.world.clock import Clock, RealClock, VirtualClock, aligned
+from pytest_ralph.world.injecting import Injectable
 from pytest_ralph.world.network import Names, Network
 from pytest_ralph.world.outsiders import Children, Outsiders
 from pytest_ralph.world.pollseam import PollSeam, Waits
@@ -118,6 +120,7 @@ class World:
         self._client = Client(
             self.network, self.scheduler, self.recorder, seams.authority, seams.bundles, self._streams
         )
+        self._callables: dict[str, Dependency] = {}
         self._undo: ExitStack | None = None
 
     def _settle(self) -> None:
@@ -151,6 +154,8 @@ class World:
             if isinstance(self.clock, VirtualClock):
                 stack.callback(lockseam.install(self.scheduler, self.recorder))
                 stack.callback(self._seams.time.install(self.clock, self.sleep))
+            for each in self._callables.values():
+                stack.callback(each.install())
             self._undo = stack.pop_all()
 
     def leave(self) -> None:
@@ -187,6 +192,35 @@ class World:
         """
         return self.network.declare(origin(url), faulted=faulted)
 
+    def callable(self, target: str, *, returns: object = UNSET, faulted: bool = True) -> Dependency:
+        """Take the place of a Python callable.
+
+        Args:
+            target: ``package.module:name`` or ``package.module:Class.method``.
+            returns: What it returns while it is healthy, in place of doing its work.
+            faulted: Whether generated scenarios may break it.
+
+        Raises:
+            ValueError: There is no such callable, it cannot be replaced, or it was declared otherwise before.
+        """
+        known = self._callables.get(target)
+        if known is not None:
+            if known.faulted != faulted or returns is not UNSET:
+                raise ValueError(f"{known!r} is declared already")
+            return known
+        found = Dependency(
+            target, recorder=self.recorder, scheduler=self.scheduler, returns=returns, faulted=faulted
+        )
+        self._callables[target] = found
+        if self._undo is not None:
+            self._undo.callback(found.install())
+        return found
+
+    @property
+    def dependencies(self) -> list[Injectable]:
+        """All that is declared: services and Python callables."""
+        return [*self.network.upstreams, *self._callables.values()]
+
     def sleep(self, seconds: float) -> None:
         """What ``time.sleep`` does here."""
         if self.scheduler.serving:
@@ -221,6 +255,8 @@ class World:
         """Make every service what it was at `remember`, with no open connection and an empty timeline."""
         for upstream in self.network.upstreams:
             upstream.restore()
+        for each in self._callables.values():
+            each.restore()
         self.scheduler.settle()
         with self.scheduler.alone():
             self._agenda.clear()
