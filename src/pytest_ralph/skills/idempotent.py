@@ -238,7 +238,7 @@ def _same_again(spec: Idempotent, play: Play, operation: Operation, key: str) ->
             )
     return failed(
         f"a new {spec.header} for each {operation.name}",
-        f"{short(key, 60)} again in the next call, which a service takes for the same order",
+        f"{short(key, 60)} again, which a service takes for the same order",
         operation.location,
         play.timeline,
     )
@@ -251,12 +251,12 @@ def _single_effect(spec: Idempotent, play: Play) -> Verdict | None:
     done = _effects(spec, play)
     lost = [each for each in faulted(play.timeline) if each.number in done]
     for attempt in lost:
-        alike = [each for each in attempts(play.timeline) if each.number in done and _alike(each, attempt)]
-        usual = sum(each.call < attempt.call for each in alike)
-        effects = {done[each.number] for each in alike if each.call == attempt.call}
-        if len(effects) > max(usual, 1):
+        effects, usual = _retried_effects(play, attempt, done), 1
+        if len(effects) == 1 and isinstance(play.scenario.course, Lost):
+            effects, usual = _effects_in_call(play, attempt, done)
+        if len(effects) > usual:
             return failed(
-                f"{times(max(usual, 1), 'effect')} of {attempt.name}, although an answer was lost",
+                f"{times(usual, 'effect')} of {attempt.name}, although an answer was lost",
                 f"{times(len(effects), 'effect')}: {_told(spec, effects)}",
                 attempt.location,
                 play.timeline,
@@ -264,7 +264,28 @@ def _single_effect(spec: Idempotent, play: Play) -> Verdict | None:
     return PASSED if lost else None
 
 
-def _effects(spec: Idempotent, play: Play) -> dict[int, tuple[str, int]]:
+_Effect = tuple[str, int]
+
+
+def _retried_effects(play: Play, lost: Attempt, done: Mapping[int, _Effect]) -> set[_Effect]:
+    """What the attempts at one operation did, of which the answer to one was lost."""
+    numbers = [[each.number for each in operation.attempts] for operation in operations(play.timeline)]
+    (own,) = [group for group in numbers if lost.number in group]
+    return {done[number] for number in own if number in done}
+
+
+def _effects_in_call(play: Play, lost: Attempt, done: Mapping[int, _Effect]) -> tuple[set[_Effect], int]:
+    """What was done alike in the whole call, from another thread perhaps, and how much of it is usual."""
+    alike = [
+        each
+        for each in attempts(play.timeline)
+        if each.number in done and (each.upstream, each.key) == (lost.upstream, lost.key)
+    ]
+    usual = sum(each.call < lost.call for each in alike)
+    return {done[each.number] for each in alike if each.call == lost.call}, max(usual, 1)
+
+
+def _effects(spec: Idempotent, play: Play) -> dict[int, _Effect]:
     """What each attempt did, by its number: one thing for each key, and one for each request without."""
     keys = _Keys(header=spec.header, timeline=play.timeline)
     performed = {each.attempt for each in play.timeline.of(Performed) if each.status < 400}
@@ -276,11 +297,7 @@ def _effects(spec: Idempotent, play: Play) -> dict[int, tuple[str, int]]:
     return found
 
 
-def _alike(one: Attempt, other: Attempt) -> bool:
-    return (one.upstream, one.key) == (other.upstream, other.key)
-
-
-def _told(spec: Idempotent, effects: Iterable[tuple[str, int]]) -> str:
+def _told(spec: Idempotent, effects: Iterable[_Effect]) -> str:
     without = sum(not key for key, _ in effects)
     return f"{times(without, 'request')} without {spec.header}" if without else f"a new {spec.header} each"
 
