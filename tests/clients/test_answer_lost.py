@@ -91,13 +91,13 @@ def test_the_effect_is_kept_and_the_answer_is_lost(
     world: World, live: Live, how: str, took: float, client: Client, error: type[Exception], url: str
 ):
     done: list[str] = []
+
+    def charge(request: Any) -> tuple[int, dict[str, str], str]:
+        done.append(request.url)
+        return 201, {}, "{}"
+
     api = world.upstream(url)
-    api.add_callback(
-        "POST",
-        "/v1/charges",
-        lambda request: (done.append(request.url), (201, {}, "{}"))[1],
-        content_type="application/json",
-    )
+    api.add_callback("POST", "/v1/charges", charge, content_type="application/json")
     api.inject(faults.AnswerLost(how), times=1)
 
     def scene() -> None:

@@ -133,6 +133,74 @@ def test_a_breaker_that_never_closes_breaks_what_is_played_after_it(project: Pro
     assert outcome.whole["next_action"]["criterion"] == "circuit-breaker.recovers"
 
 
+def test_what_is_left_of_an_earlier_play_is_no_evidence(project: Project):
+    project.write(
+        test_it="""
+        from tests.subjects.breakers import Breaker, send
+
+        breaker = Breaker(flaws="never closes")
+
+        @ralph.circuit_breaker
+        def test_charge(api):
+            try:
+                breaker.call(send)
+            except Exception:
+                pass  # a fallback: the call does not tell that the breaker is open
+        """
+    )
+
+    outcome = project.run("--ralph")
+
+    statuses = outcome.statuses()
+    assert statuses.pop("circuit-breaker.recovers") == "fail"
+    assert set(statuses.values()) == {"not_exercised"}
+
+
+def test_a_cache_in_front_of_a_breaker_is_no_evidence(project: Project):
+    project.write(
+        test_it="""
+        import functools
+        from tests.subjects.breakers import Breaker, send
+
+        breaker = Breaker()
+
+        @functools.cache
+        def charged():
+            breaker.call(send)
+
+        @ralph.circuit_breaker(half_open_calls=2)
+        @ralph.reset(charged.cache_clear)
+        def test_charge(api):
+            charged()
+        """
+    )
+
+    outcome = project.run("--ralph")
+
+    assert set(outcome.statuses().values()) == {"not_exercised"}
+    observed = outcome.criterion("circuit-breaker.opens")["evidence"]["observed"]
+    assert observed.startswith("a healthy call at the beginning makes no POST /v1/charges")
+
+
+def test_a_reset_clears_what_an_earlier_play_has_left(project: Project):
+    project.write(
+        test_it="""
+        from tests.subjects.breakers import Breaker, send
+
+        breaker = Breaker(flaws="never closes")
+
+        @ralph.circuit_breaker
+        @ralph.reset(lambda: breaker.__init__(flaws="never closes"))
+        def test_charge(api):
+            breaker.call(send)
+        """
+    )
+
+    assert project.run("--ralph").not_passed() == named(
+        {"recovers": "fail", "half-open-limit": "not_exercised"}
+    )
+
+
 def test_a_breaker_that_is_made_for_each_test_and_never_closes_fails_one_criterion(project: Project):
     project.write(
         test_it="""

@@ -55,6 +55,7 @@ def named(statuses: dict[str, str]) -> dict[str, str]:
         ("@ralph.idempotent", "of(uuid.uuid4())"),
         ("@ralph.idempotent", "two_of_a_kind()"),
         ("@ralph.idempotent", "tenacity_outside()"),
+        ("@ralph.idempotent", "by_urllib3()"),
     ],
 )
 def test_right_code_passes_every_criterion(project: Project, marker: str, call: str):
@@ -81,6 +82,9 @@ def test_right_code_passes_every_criterion(project: Project, marker: str, call: 
         ("of_the_second()", {"new-key-per-operation": "fail"}),
         ("of_a_seed()", {"new-key-per-operation": "fail"}),
         ("batch()", {"new-key-per-operation": "fail"}),
+        ("of_a_session()", {"new-key-per-operation": "fail"}),
+        ("by_event_hook()", {"same-key-on-retry": "fail", "single-effect": "fail"}),
+        ("new_on_each_attempt_of_the_first()", {"same-key-on-retry": "fail", "single-effect": "fail"}),
         (
             "never_retries()",
             {"same-key-on-retry": "not_exercised", "retries-without-key": "not_exercised"},
@@ -139,7 +143,7 @@ def test_a_key_that_the_test_passes_is_no_new_one_and_no_wrong_one(
             "of_the_payload()",
             "new-key-per-operation",
             "healthy-2-calls",
-            "<hex> again, which a service takes for the same order",
+            "the same key again, which a service takes for the same order",
             "send",
         ),
     ],

@@ -138,6 +138,37 @@ def constant() -> None:
     retried(lambda _: send(CONSTANT))
 
 
+def keeps_trying(**headers: str) -> requests.Session:
+    """A session that tries again by itself, as urllib3 does it."""
+    again = requests.adapters.Retry(
+        total=3, backoff_factor=1, status_forcelist=(500, 502, 503, 504), allowed_methods=None
+    )
+    session = requests.Session()
+    session.headers.update(headers)
+    session.mount("http://", requests.adapters.HTTPAdapter(max_retries=again))
+    return session
+
+
+def by_urllib3() -> None:
+    """The transport repeats the request as it is, key included."""
+    with keeps_trying() as session:
+        session.post(URL, json=ORDER, headers={HEADER: new_key()}, timeout=10).raise_for_status()
+
+
+session = keeps_trying(**{HEADER: new_key()})
+
+
+def of_a_session() -> None:
+    """The key is a default of the session, and the same for all that is ever sent by it."""
+    session.post(URL, json=ORDER, timeout=10).raise_for_status()
+
+
+def new_on_each_attempt_of_the_first() -> None:
+    """Two charges; the retries of the first have new keys."""
+    new_on_each_attempt()
+    right()
+
+
 def of_the_payload() -> None:
     """The key is a hash of what is ordered: the second equal order is none."""
     key = hashlib.sha256(json.dumps(ORDER).encode()).hexdigest()
@@ -208,5 +239,21 @@ def tenacity_outside() -> None:
     @policy
     def attempt() -> None:
         httpx.post(URL, json=ORDER, headers={HEADER: key}, timeout=10).raise_for_status()
+
+    attempt()
+
+
+def add_key(request: httpx.Request) -> None:
+    """A hook that runs for every request, and so for every retry."""
+    request.headers[HEADER] = new_key()
+
+
+def by_event_hook() -> None:
+    """The key is added where the request is sent."""
+
+    @policy
+    def attempt() -> None:
+        with httpx.Client(timeout=10, event_hooks={"request": [add_key]}) as client:
+            client.post(URL, json=ORDER).raise_for_status()
 
     attempt()

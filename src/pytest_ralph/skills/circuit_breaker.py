@@ -479,7 +479,7 @@ def _judge(
             return untested(_UNKNOWN_CALLS)
         course = play.scenario.course
         if not isinstance(course, _Course) or not play.timeline.of(CallStarted):
-            return None
+            return untested("the call makes no request that a fault could hit: see exercised")
         story = _Story(play=play, course=course)
         if (left_over := _left_over(story)) is not None:
             return left_over
@@ -493,9 +493,9 @@ def _left_over(story: _Story) -> Verdict | None:
     if all(story.of(call) for call in range(story.course.half_open_calls)):
         return None
     return untested(
-        f"a healthy call at the beginning makes no {story.name}, although an hour has passed: something "
-        "of an earlier play is left, such as a breaker that is still open; name what clears it with "
-        "@ralph.reset(function)",
+        f"a healthy call at the beginning makes no {story.name}: something is left of an earlier one, such as "
+        "a breaker that is still open after an hour, or a cache; name what clears it with "
+        "@ralph.reset(function), or let each call ask for something new",
         story.play.timeline,
     )
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 from pytest_ralph.core.attempts import Attempt, Operation, attempts, faulted, operations
-from pytest_ralph.core.masking import short
 from pytest_ralph.core.quantity import times
 from pytest_ralph.core.scenario import Calls, Scenario, Stage, once
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed, untested
@@ -228,17 +227,20 @@ def _new_key(spec: Idempotent, play: Play) -> Verdict | None:
 
 
 def _same_again(spec: Idempotent, play: Play, operation: Operation, key: str) -> Verdict:
-    """What a key that comes again means: it may be one that the test passes."""
-    for given in sorted({each for start in play.timeline.of(CallStarted) for each in start.given}):
-        if re.search(rf"(?<![A-Za-z0-9]){re.escape(given)}(?![A-Za-z0-9])", key):
-            return untested(
-                f"the key {short(key, 60)} comes from what the test passes ({short(given, 40)}), which is "
-                "the same in both calls; let the test pass a new value in each, such as str(uuid.uuid4())",
-                play.timeline,
-            )
+    """What a key that comes again means: it may be one that the test passes.
+
+    The key itself is not shown: one that is made when a module is loaded is another in each run.
+    """
+    given = {each for start in play.timeline.of(CallStarted) for each in start.given}
+    if any(re.search(rf"(?<![A-Za-z0-9]){re.escape(each)}(?![A-Za-z0-9])", key) for each in given):
+        return untested(
+            "the key comes from what the test passes, a constant or the value of a fixture that is the same "
+            "in both calls; let the test pass a new value in each, such as str(uuid.uuid4())",
+            play.timeline,
+        )
     return failed(
         f"a new {spec.header} for each {operation.name}",
-        f"{short(key, 60)} again, which a service takes for the same order",
+        "the same key again, which a service takes for the same order",
         operation.location,
         play.timeline,
     )
