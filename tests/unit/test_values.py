@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_ralph import faults
+from pytest_ralph.core.attempts import operation
 from pytest_ralph.core.fault import Fault, Request
 from pytest_ralph.core.location import Location, Locator
 from pytest_ralph.core.masking import masked, short
 from pytest_ralph.core.quantity import duration, durations, seconds, times
 from pytest_ralph.core.registry import Registry, builtin
 from pytest_ralph.core.skill import PHASES, Skill
-from pytest_ralph.engine.play import operation
 from pytest_ralph.world.plan import Plan
 from pytest_ralph.world.upstream import Origin, origin
 
@@ -129,6 +129,8 @@ FAULTS: list[Fault] = [
     faults.Sequence(faults.Status(503), None, faults.Hang()),
     faults.Sequence(faults.Refuse(), then=faults.Randomly(faults.Reset(), 0.5)),
     faults.Randomly(faults.Status(503), 0.1, seed=3),
+    faults.AnswerLost(),
+    faults.AnswerLost("hang"),
 ]
 
 
@@ -270,7 +272,7 @@ def test_locations_of_exceptions():
 def test_the_registry_knows_the_skills_in_order():
     registry = Registry(builtin())
 
-    assert registry.ids == ("retry", "timeout")
+    assert registry.ids == ("circuit-breaker", "retry", "timeout", "idempotent")
     assert "retry" in registry
     assert "nothing" not in registry
 

@@ -10,10 +10,12 @@ from pytest_ralph.faults.answer import Hang, Status, Truncate, Unauthorized
 from pytest_ralph.faults.composed import Randomly, Sequence
 from pytest_ralph.faults.connection import CloseEarly, DnsFailure, Refuse, Reset, Unreachable
 from pytest_ralph.faults.exceptions import Raises
+from pytest_ralph.faults.lost import AnswerLost
 from pytest_ralph.faults.pace import Bandwidth, Dribble, Slow
 from pytest_ralph.faults.tls import TlsError
 
 __all__ = [
+    "AnswerLost",
     "Bandwidth",
     "CloseEarly",
     "DnsFailure",

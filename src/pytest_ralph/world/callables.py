@@ -214,7 +214,7 @@ class Dependency(Injectable):
             Requested, attempt, method=request.method, target=request.target, body=request.body, site=site
         )
         if attempt.fault is not None:
-            recorder.add(FaultMet, upstream=self.url, fault=repr(attempt.fault))
+            recorder.add(FaultMet, upstream=self.url, fault=repr(attempt.fault), attempt=attempt.number)
         return attempt
 
     def _record(self, kind: type[Event], attempt: _Attempt, **fields: Any) -> None:
