@@ -92,6 +92,7 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
         locator=case.locator,
         seed=seed,
         resets=resets,
+        test=base_id(item),
     )
     state = random.getstate()
     try:

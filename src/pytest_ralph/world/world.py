@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pytest_ralph.core.location import Locator
 from pytest_ralph.core.timeline import Escaped, Timeline, Waited
-from pytest_ralph.world import lockseam, logseam, mockseam, real, repoint
+from pytest_ralph.world import effects, lockseam, logseam, mockseam, real, repoint
 from pytest_ralph.world.agenda import Agenda
 from pytest_ralph.world.clock import Clock, RealClock, VirtualClock, aligned
 from pytest_ralph.world.network import Names, Network
@@ -141,6 +141,7 @@ class World:
         with ExitStack() as stack:
             stack.callback(logseam.install(self.recorder))
             stack.callback(mockseam.install(self.recorder))
+            stack.callback(effects.install(self.recorder))
             stack.callback(self._seams.sockets.install(self._client))
             stack.callback(self._seams.polls.install(self._waits))
             stack.callback(self._tasks.install())
