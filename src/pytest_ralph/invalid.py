@@ -49,9 +49,8 @@ def amounts(
     Args:
         zero: Whether zero is among them too.
         decimals: How many decimal places are right; 0 for amounts in minor units; None if any are.
-        largest: The largest right amount. The default of a million million is far above what one payment
-        moves,
-            and far below 2**53 hundredths, where a float cannot tell amounts apart any more.
+        largest: The largest right amount. The default of a million million is far above what one
+            payment moves, and far below 2**53 hundredths, where a float cannot tell amounts apart any more.
         strings: Whether text that holds a number is among them.
 
     Raises:
@@ -159,9 +158,8 @@ def currencies(*, unassigned: bool = True) -> Values:
     differ.
 
     Args:
-        unassigned: Whether codes of the right form that no currency has are among them: XXX (no currency),
-        XTS
-            (kept for tests), and some that are not assigned.
+        unassigned: Whether codes of the right form that no currency has are among them: XXX (no
+            currency), XTS (kept for tests), and some that are not assigned.
 
     Example:
         >>> import pytest_ralph as ralph
@@ -218,9 +216,8 @@ def urls(*, private: bool = False) -> Values:
     section 4.2.4), with brackets that do not close; also ``None`` and other things that are no text.
 
     Args:
-        private: Whether URLs of loopback, of private networks and of cloud metadata services are among them:
-        the
-            targets of server-side request forgery (OWASP Top Ten 2021, A10).
+        private: Whether URLs of loopback, of private networks and of cloud metadata services are among
+            them: the targets of server-side request forgery (OWASP Top Ten 2021, A10).
     """
     kinds: list[Values] = [
         _any_of(
@@ -289,8 +286,8 @@ def text(*, longest: int = 10_000, empty: bool = True) -> Values:
     Yields NUL (which C and PostgreSQL do not store), other control characters, lone surrogates (which UTF-8
     cannot encode, Unicode 3.9), marks that turn the direction of writing (Unicode Technical Report 36, and
     CVE-2021-42574), characters without a width, noncharacters, separators of lines that are none to ``\n``,
-    long runs of combining marks, and text that is too long. All but the last hold a character that RFC 8264,
-    section 4.2, does not allow in identifiers.
+    long runs of combining marks, and text that is too long. Blank text, combining marks and long text apart,
+    all of it holds a character that RFC 8264, section 4.2, does not allow in identifiers.
 
     Args:
         longest: How long right text may be, in characters.

@@ -216,10 +216,11 @@ class Search:
     examples: int
 
     def play(self, stage: Stage) -> None:
-        """Search, and make an ordinary call afterwards."""
+        """Search, with an ordinary call before and after it."""
         seeds = random.Random(random.getrandbits(64))
         with stage.quietly():
             searching = Searching(search=self, stage=stage, seeds=seeds)
+            stage.note(stage.follow("", {}))
             stage.note(searching.searched())
             stage.note(stage.follow("", {}))
 
@@ -263,8 +264,7 @@ class Searching:
         )
 
     def _smallest(self, kind: str) -> Tried | None:
-        import hypothesis
-        from hypothesis.errors import Flaky, NoSuchExample
+        from pytest_ralph.skills._search import search
 
         last: list[tuple[object, Timeline]] = []
 
@@ -278,22 +278,15 @@ class Searching:
             return kind in shown
 
         try:
-            # The seed makes it the same search on every run; what the user's database has is tried first.
-            hypothesis.find(
+            search(
                 self.search.strategy,
                 shows,
-                settings=_settings(self.search.examples),
-                random=self.seeds,
-                database_key=f"pytest-ralph {self.stage.test} {self.search.argument} {kind}".encode(),
+                examples=self.search.examples,
+                seed=self.seeds.getrandbits(64),
+                name=f"{self.stage.test} {self.search.argument} {kind}",
             )
-        except NoSuchExample:
-            return None
-        except Flaky:
-            pass  # the code received one value in two ways: what it did once, it does in production
         except Exception as error:  # noqa: BLE001 - the strategy is the user's code
-            if not last:
-                self.trouble = self.trouble or f"{type(error).__name__}: {short(str(error), 160)}"
-                return None
+            self.trouble = self.trouble or f"{type(error).__name__}: {short(str(error), 160)}"
         return self._told(*last[0], kind) if last else None
 
     def _case(self, value: object) -> Timeline:
@@ -304,22 +297,6 @@ class Searching:
         """A case with the call to paste; the case as it was if it comes out otherwise now."""
         tried = self.stage.follow(self.search.argument, {self.search.argument: _copied(value)})
         return tried if kind in _kinds(tried.case, self.search.rejects) else replace(tried, case=case)
-
-
-def _settings(examples: int) -> Any:
-    """The user's profile, but for what the virtual clock or the gate decides."""
-    import hypothesis
-
-    profile = hypothesis.settings()
-    # Explaining takes a tracer and many more calls; without generating there would be no search.
-    phases = {*profile.phases, hypothesis.Phase.generate} - {hypothesis.Phase.explain}
-    return hypothesis.settings(
-        profile,
-        max_examples=examples,
-        deadline=None,
-        phases=[phase for phase in hypothesis.Phase if phase in phases],
-        verbosity=hypothesis.Verbosity.quiet,
-    )
 
 
 def _copied(value: object) -> object:
@@ -341,7 +318,7 @@ def _kinds(case: Timeline, rejects: Kinds | None) -> set[str]:
 
 def _reception(ended: CallEnded, rejects: Kinds) -> str:
     """How a value that is not valid was received."""
-    if _is_outcome(ended, "Skipped"):
+    if _is_outcome(ended, "Skipped") or _is_outcome(ended, "XFailed"):
         return _UNCLEAR
     if ended.endless or ended.error is None or _is_assertion(ended):
         return _ACCEPTED
@@ -351,11 +328,12 @@ def _reception(ended: CallEnded, rejects: Kinds) -> str:
 
 
 def _is_outcome(ended: CallEnded, name: str) -> bool:
-    return f"_pytest.outcomes.{name}" in ended.kinds or "_pytest.outcomes.XFailed" in ended.kinds
+    # pytest's own exceptions give builtins as their module.
+    return f"builtins.{name}" in ended.kinds
 
 
 def _is_assertion(ended: CallEnded) -> bool:
-    return "builtins.AssertionError" in ended.kinds or "_pytest.outcomes.Failed" in ended.kinds
+    return "builtins.AssertionError" in ended.kinds or _is_outcome(ended, "Failed")
 
 
 def _crossings(case: Timeline) -> list[Event]:
@@ -369,7 +347,7 @@ def _observed(tried: Tried) -> str:
         did = "never ends"
     elif ended.error is None:
         did = "returned"
-    elif _is_assertion(ended) and (ended.own or "_pytest.outcomes.Failed" in ended.kinds):
+    elif _is_assertion(ended) and (ended.own or _is_outcome(ended, "Failed")):
         did = f"returned, and then the test itself failed ({ended.error})"
     elif "builtins.AssertionError" in ended.kinds:
         did = f"raised {ended.error}, which python -O takes away if it comes from an assert"
@@ -486,7 +464,8 @@ def _scenario(
 
 
 def _named(spec: ValidatesInput) -> str:
-    return ", ".join(name for name, _ in spec.invalid)
+    *others, last = (name for name, _ in spec.invalid)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 SKILL = Skill(
@@ -499,15 +478,15 @@ SKILL = Skill(
         Criterion(
             id="rejects-invalid",
             kind="pass",
-            text=lambda spec: f"{spec.rejection} for {_named(spec)} that is not valid",
+            text=lambda spec: f"{spec.rejection} for every {_named(spec)} that is not valid",
             scenarios=_invalid,
             judge=_rejects_invalid,
             untested="no value that is not valid was tried",
             timing=False,
             fix=lambda spec: (
                 "Check type, format and range of the argument at the beginning of the function, and raise "
-                f"{spec.rejection} for whatever is not valid; compare so that NaN fails too (not 0 < amount) "
-                "and do not use assert"
+                f"{spec.rejection} for whatever is not valid. NaN is neither above nor below anything: ask "
+                "for it; do not use assert"
             ),
         ),
         Criterion(
@@ -522,7 +501,7 @@ SKILL = Skill(
         Criterion(
             id="calls-before-validation",
             kind="fail",
-            text=lambda spec: f"a request, a file or a process before {_named(spec)} is checked",
+            text=lambda spec: f"a request, a file or a process before the check of {_named(spec)}",
             scenarios=_invalid,
             judge=_calls_before_validation,
             untested="no value that is not valid was tried",

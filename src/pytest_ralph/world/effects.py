@@ -109,7 +109,9 @@ _NOTES: Mapping[str, Callable[[Recorder, str, tuple[Any, ...]], None]] = {
 
 def _is_incidental(recorder: Recorder) -> bool:
     """Whether it is the doing of the interpreter, of a log or of this plugin, the nearest on the stack."""
-    frame: FrameType | None = sys._getframe(3)
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
     while frame is not None:
         filename = frame.f_code.co_filename
         if filename.startswith(_INCIDENTAL) or _INCIDENTAL_PACKAGES.search(filename):
@@ -132,6 +134,9 @@ def _named(recorder: Recorder, path: str) -> str:
     within = recorder.relative(absolute)
     if within is not None:
         return _RANDOM_NAME.sub("tmp...", within)
+    temporary = "the folder for temporary files"
+    if absolute == tempfile.gettempdir():  # tempfile opens the folder before it opens the file
+        return temporary
     if absolute.startswith(tempfile.gettempdir() + os.sep):
-        return f"{os.path.basename(_RANDOM_NAME.sub('tmp...', absolute))} in the folder for temporary files"
+        return f"{os.path.basename(_RANDOM_NAME.sub('tmp...', absolute))} in {temporary}"
     return absolute
