@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -578,3 +579,55 @@ def test_arguments_with_the_names_of_parameters(project: Project):
     )
 
     assert outcome.not_passed() == {}, outcome.output
+
+
+def test_waits_of_the_code_do_not_cut_the_search_short(project: Project):
+    # Hypothesis stops making a value smaller after five minutes: those must not be virtual ones.
+    more = """
+import time
+def slow(amount, token):
+    time.sleep(60)
+    if 200 < amount < 10**15:
+        return None
+    return validation.right(amount, token)
+validation.slow = slow
+"""
+    gate = "@ralph.validates_input(amount=st.integers(min_value=1_000_000_007))"
+    outcome = judge(project, "validation.slow(amount, token)", gate=gate, more=more)
+
+    assert outcome.not_passed() == ACCEPTS, outcome.output
+    evidence = outcome.criterion("validates-input.rejects-invalid")["evidence"]
+    assert "slow(amount=1000000007, token='tok_visa') returned" in evidence["observed"]
+    assert evidence["timeline"] == ["0.000 wait 60 s", "60.000 call returned"]
+
+
+def write_apart(project: Project, body: str, *, gate: str = GATE, more: str = "") -> None:
+    """Write a project that other processes can run: with a copy of the subjects in it."""
+    fixtures = FIXTURES.replace("from tests.subjects import validation", "import subjects as validation")
+    test = f"{gate}\ndef test_charge(api, amount, token):\n    {body}\n"
+    project.write(subjects=Path(validation.__file__).read_text(encoding="utf-8"))
+    project.write(test_it=f"{fixtures}\n{more}\n{test}")
+
+
+def test_the_report_is_the_same_in_other_processes(project: Project):
+    write_apart(project, "validation.rounds(amount, token)")
+    outcomes = [project.run_apart("--ralph", *arguments) for arguments in ((), ("-n", "2"), ("-n", "2"))]
+
+    assert outcomes[0].not_passed() == ACCEPTS | CALLS, outcomes[0].output
+    assert len({without_run(outcome) for outcome in outcomes}) == 1
+
+
+def test_strange_text_crosses_process_borders(project: Project):
+    more = """
+def echoes(amount, token):
+    if token != "tok_visa":
+        validation.log.warning("bad %s", token)
+        raise KeyError(token)
+    return validation.right(amount, token)
+validation.echoes = echoes
+"""
+    gate = "@ralph.validates_input(token=st.sampled_from(['\\ud800\\u202e\\x00', '\\ud800']))"
+    write_apart(project, "validation.echoes(amount, token)", gate=gate, more=more)
+    outcome = project.run_apart("--ralph", "-n", "2")
+
+    assert outcome.not_passed() == ACCEPTS, outcome.output

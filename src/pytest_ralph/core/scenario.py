@@ -56,8 +56,12 @@ class Stage(Protocol):
             arguments: Arguments of the test to be passed with other values than those of its fixtures.
         """
 
-    def quietly(self) -> AbstractContextManager[None]:
-        """Keep what the code prints and logs out of pytest's output: for a great many calls."""
+    def searching(self) -> AbstractContextManager[None]:
+        """Begin a great many calls of `case`.
+
+        In this block time is virtual in the calls only, so that what makes them up can trust the clock, and
+        what the code prints and logs is kept out of pytest's output.
+        """
 
     def follow(self, argument: str, arguments: Mapping[str, object]) -> Tried:
         """Call the test body as `case` does, and find out what call of the user's code a value goes into.

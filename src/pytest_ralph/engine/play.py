@@ -13,7 +13,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -282,18 +282,21 @@ class Directed:
     def case(self, arguments: Mapping[str, object]) -> Timeline:
         """Call the test body on an empty timeline, and tell what happened."""
         world = self.player.world
-        if any(event.crosses for event in world.recorder.events):
-            world.heal()
-        else:
-            world.recorder.restart(align=False)
-        self.player.reset()
-        with suppress(*_OUTCOMES), self.player.call(watched=False):
-            self.player.body(arguments)
+        with world.virtual_time():
+            if any(event.crosses for event in world.recorder.events):
+                world.heal(align=False)
+            else:
+                world.recorder.restart(align=False)
+            self.player.reset()
+            with suppress(*_OUTCOMES), self.player.call(watched=False):
+                self.player.body(arguments)
         return world.timeline
 
-    def quietly(self) -> AbstractContextManager[None]:
-        """Keep what the code prints and logs out of pytest's output."""
-        return unheard()
+    @contextmanager
+    def searching(self) -> Generator[None]:
+        """Give what makes the cases real time, and keep what they print and log out of pytest's output."""
+        with self.player.world.real_time(), unheard():
+            yield
 
     def follow(self, argument: str, arguments: Mapping[str, object]) -> Tried:
         """Call the test body, and find out what call of the user's code a value goes into."""

@@ -218,7 +218,7 @@ class Search:
     def play(self, stage: Stage) -> None:
         """Search, with an ordinary call before and after it."""
         seeds = random.Random(random.getrandbits(64))
-        with stage.quietly():
+        with stage.searching():
             searching = Searching(search=self, stage=stage, seeds=seeds)
             stage.note(stage.follow("", {}))
             stage.note(searching.searched())

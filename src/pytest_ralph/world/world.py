@@ -16,6 +16,7 @@ from pytest_ralph.world.network import Names, Network
 from pytest_ralph.world.outsiders import Children, Outsiders
 from pytest_ralph.world.pollseam import PollSeam, Waits
 from pytest_ralph.world.recorder import Recorder
+from pytest_ralph.world.repoint import Undo
 from pytest_ralph.world.scheduler import Scheduler, Services, WorldIsOver
 from pytest_ralph.world.socketseam import Client, SocketSeam
 from pytest_ralph.world.tasks import Tasks
@@ -116,6 +117,7 @@ class World:
 
         self._client = Client(self.network, self.scheduler, self.recorder, seams.authority, seams.bundles)
         self._undo: ExitStack | None = None
+        self._undo_time: Undo | None = None
 
     def _settle(self) -> None:
         self.scheduler.settle()
@@ -147,7 +149,8 @@ class World:
             stack.callback(self._tasks.install())
             if isinstance(self.clock, VirtualClock):
                 stack.callback(lockseam.install(self.scheduler, self.recorder))
-                stack.callback(self._seams.time.install(self.clock, self.sleep))
+                stack.callback(self._leave_time)
+                self._enter_time()
             self._undo = stack.pop_all()
 
     def leave(self) -> None:
@@ -155,6 +158,35 @@ class World:
         undo, self._undo = self._undo, None
         if undo is not None:
             undo.close()
+
+    def _enter_time(self) -> None:
+        if isinstance(self.clock, VirtualClock) and self._undo_time is None:
+            self._undo_time = self._seams.time.install(self.clock, self.sleep)
+
+    def _leave_time(self) -> None:
+        undo, self._undo_time = self._undo_time, None
+        if undo is not None:
+            undo()
+
+    @contextmanager
+    def real_time(self) -> Generator[None]:
+        """Let clocks be real in this block, where the code under test does not run; virtual time waits."""
+        self._leave_time()
+        try:
+            yield
+        finally:
+            self._enter_time()
+
+    @contextmanager
+    def virtual_time(self) -> Generator[None]:
+        """Let clocks be virtual again in this block, in one with real time."""
+        was_real = self._undo_time is None
+        self._enter_time()
+        try:
+            yield
+        finally:
+            if was_real:
+                self._leave_time()
 
     def close(self) -> None:
         """Take the seams away and end every simulated connection."""
@@ -214,8 +246,12 @@ class World:
         for upstream in self.network.upstreams:
             upstream.remember()
 
-    def heal(self) -> None:
-        """Make every service what it was at `remember`, with no open connection and an empty timeline."""
+    def heal(self, *, align: bool = True) -> None:
+        """Make every service what it was at `remember`, with no open connection and an empty timeline.
+
+        Args:
+            align: See `Recorder.restart`.
+        """
         for upstream in self.network.upstreams:
             upstream.restore()
         self.scheduler.settle()
@@ -223,7 +259,7 @@ class World:
             self._agenda.clear()
             self.network.hang_up()
         self.scheduler.settle()
-        self.recorder.restart()
+        self.recorder.restart(align=align)
 
     @contextmanager
     def watch(self) -> Generator[None]:
