@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_ralph import faults as faults
+    from pytest_ralph import invalid as invalid
     from pytest_ralph.marker import MarkerError as MarkerError
     from pytest_ralph.marker import feature as feature
     from pytest_ralph.marker import reset as reset
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_ralph.skills.idempotent import idempotent as idempotent
     from pytest_ralph.skills.retry import retry as retry
     from pytest_ralph.skills.timeout import timeout as timeout
+    from pytest_ralph.skills.validates_input import validates_input as validates_input
     from pytest_ralph.world.network import UndeclaredHost as UndeclaredHost
 
 __all__ = [
@@ -26,10 +28,14 @@ __all__ = [
     "faults",
     "feature",
     "idempotent",
+    "invalid",
     "reset",
     "retry",
     "timeout",
+    "validates_input",
 ]
+
+_MODULES = ("faults", "invalid")
 
 _HOMES = {
     "MarkerError": "pytest_ralph.marker",
@@ -42,8 +48,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'pytest_ralph' has no attribute {name!r}")
-    if name == "faults":
-        return importlib.import_module("pytest_ralph.faults")
+    if name in _MODULES:
+        return importlib.import_module(f"pytest_ralph.{name}")
     home = _HOMES.get(name, f"pytest_ralph.skills.{name}")
     return getattr(importlib.import_module(home), name)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -27,7 +28,12 @@ class Feature:
 
 
 def attach(
-    skill: str, build: Callable[[], object], function: object = None, *, name: str | None = None
+    skill: str,
+    build: Callable[[], object],
+    function: object = None,
+    *,
+    name: str | None = None,
+    check: Callable[[Callable[..., Any]], None] | None = None,
 ) -> Any:
     """Make the marker for a spec, applying it at once when it was written without parentheses.
 
@@ -36,21 +42,54 @@ def attach(
         build: Makes the spec; what it raises becomes a `MarkerError`.
         function: The decorated function, for a marker written without parentheses.
         name: What the marker is called in messages; ``ralph.`` and the skill's id by default.
+        check: Looks at each function that the marker is applied to; what it raises becomes a `MarkerError`.
 
     Raises:
         MarkerError: An argument is wrong.
     """
     __tracebackhide__ = True
+    shown = name or f"ralph.{skill.replace('-', '_')}"
+    spec = _checked(shown, build)
+    mark: Any = pytest.mark.ralph.with_args(spec, skill=skill)
+    if check is not None:
+        mark = _Checking(mark, shown, check)
+    return mark if function is None else mark(function)
+
+
+def _checked(name: str, build: Callable[[], object]) -> object:
+    __tracebackhide__ = True
     problem = None
     try:
-        spec = build()
+        return build()
     except (TypeError, ValueError) as error:
-        shown = name or f"ralph.{skill.replace('-', '_')}"
-        problem = f"@{shown}: {error}"
-    if problem:
-        raise MarkerError(problem)
-    mark = pytest.mark.ralph.with_args(spec, skill=skill)
-    return mark if function is None else mark(function)
+        problem = f"@{name}: {error}"
+    raise MarkerError(problem)
+
+
+class _Checking:
+    """A pytest marker that looks at the functions it is applied to.
+
+    Args:
+        mark: The marker.
+        name: What the marker is called in messages.
+        check: See `attach`.
+    """
+
+    def __init__(
+        self, mark: pytest.MarkDecorator, name: str, check: Callable[[Callable[..., Any]], None]
+    ) -> None:
+        self._mark = mark
+        self._name = name
+        self._check = check
+
+    def __call__(self, function: Any) -> Any:
+        __tracebackhide__ = True
+        if inspect.isfunction(function):
+            _checked(self._name, lambda: self._check(function))
+        return self._mark(function)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._mark, name)
 
 
 def feature(name: str) -> Decorator[Any]:
@@ -108,6 +147,33 @@ def reset(function: Callable[[], object]) -> Decorator[Any]:
             f"got {function!r}"
         )
     return pytest.mark.ralph.with_args(Reset(function=function))
+
+
+def arguments_of(function: Callable[..., Any]) -> list[str]:
+    """The arguments of a test function that pytest fills in: those without a default."""
+    parameters = inspect.signature(function).parameters.values()
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [
+        each.name
+        for each in parameters
+        if each.kind in kinds and each.default is inspect.Parameter.empty and each.name != "self"
+    ]
+
+
+def check_arguments(function: Callable[..., Any], named: Iterable[str]) -> None:
+    """Check that a test function has the arguments that a marker names.
+
+    Raises:
+        ValueError: It has no such argument.
+    """
+    known = arguments_of(function)
+    for name in named:
+        if name not in known:
+            has = f"its arguments are {', '.join(known)}" if known else "it has no arguments"
+            raise ValueError(
+                f"{function.__name__} has no argument {name!r}; {has}. Give it the argument, with a valid "
+                "value from a fixture or from parametrize"
+            )
 
 
 def check_scenarios(value: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 RED = {
+    ("input, careless", "validates-input"): {"rejects-invalid", "calls-before-validation"},
     ("httpx, careless", "retry"): {
         "max-retries",
         "backoff",
@@ -71,7 +72,7 @@ def test_failures_are_located_in_the_careless_module(skills: list[dict[str, Any]
 def test_hardened_clients_are_green(skills: list[dict[str, Any]]):
     hardened = [skill for skill in skills if skill["feature"].endswith("hardened")]
 
-    assert len(hardened) == 6
+    assert len(hardened) == 7
     assert {each["status"] for skill in hardened for each in skill["criteria"]} == {"pass"}
 
 
@@ -81,4 +82,4 @@ def test_all_pass_their_ordinary_tests():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout
-    assert "6 passed" in done.stdout
+    assert "8 passed" in done.stdout

@@ -106,6 +106,15 @@ class Locator:
                 fallback = (filename, line, function)
         return self._location(*fallback) if fallback else None
 
+    def relative(self, path: str) -> str | None:
+        """A path relative to the root folder, with forward slashes, or None if it lies outside of it."""
+        within = path.startswith(self._root + os.sep)
+        return os.path.relpath(path, self._root).replace(os.sep, "/") if within else None
+
+    def at(self, filename: str, line: int, function: str) -> Location:
+        """The location of a line whose file and function are known."""
+        return self._location(filename, line, function)
+
     def _classify(self, filename: str) -> str:
         if filename in self._tests:
             kind = "test"

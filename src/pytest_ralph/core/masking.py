@@ -1,4 +1,8 @@
-"""Leaves out of shown text what differs from run to run: addresses of objects, random ids, times of day."""
+"""Makes text fit to be shown.
+
+What differs from run to run is left out (addresses of objects, random ids, times of day), and what cannot be
+shown or stored is written as escapes: control characters, marks of direction, lone surrogates.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,14 @@ def masked(text: str) -> str:
     """
     for pattern, replacement in _MASKS:
         text = pattern.sub(replacement, text)
-    return text
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    """A character as it can be printed; the layout of text is kept."""
+    if character.isprintable() or character in "\n\t":
+        return character
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def short(text: str, most: int) -> str:

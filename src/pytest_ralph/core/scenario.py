@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from pytest_ralph.core.fault import Fault
-from pytest_ralph.core.timeline import CallEnded, Timeline
+from pytest_ralph.core.timeline import CallEnded, Event, Timeline, Tried
 
 
 class Stage(Protocol):
@@ -40,6 +41,38 @@ class Stage(Protocol):
 
     def call_at_once(self, callers: int) -> list[CallEnded]:
         """Call the test body several times at the same moment, and tell how each of the calls ended."""
+
+    @property
+    def test(self) -> str:
+        """The id of the test, without the scenario."""
+
+    def case(self, arguments: Mapping[str, object]) -> Timeline:
+        """Call the test body on an empty timeline, and tell what happened.
+
+        It is for a great many calls, and costs next to nothing after one that reached nothing. Whatever the
+        body raises is an outcome, pytest's own exceptions and SystemExit included.
+
+        Args:
+            arguments: Arguments of the test to be passed with other values than those of its fixtures.
+        """
+
+    def searching(self) -> AbstractContextManager[None]:
+        """Begin a great many calls of `case`.
+
+        In this block time is virtual in the calls only, so that what makes them up can trust the clock, and
+        what the code prints and logs is kept out of pytest's output.
+        """
+
+    def follow(self, argument: str, arguments: Mapping[str, object]) -> Tried:
+        """Call the test body as `case` does, and find out what call of the user's code a value goes into.
+
+        Args:
+            argument: The argument whose value is followed; empty for none.
+            arguments: As for `case`.
+        """
+
+    def note(self, event: Event) -> None:
+        """Append an event to the timeline that the play leaves behind: it outlasts `case`."""
 
 
 class Course(Protocol):

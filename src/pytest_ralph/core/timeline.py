@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar, overload
+from typing import ClassVar, TypeVar, overload
 
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.masking import masked, short
@@ -29,6 +29,9 @@ class Event:
         at: Virtual seconds since the judged call began.
         location: The user's line behind it, where there is one.
     """
+
+    crosses: ClassVar[bool] = False
+    """Whether the code reached out of its own process: what must not happen with input that is not valid."""
 
     at: float
     location: Location | None = None
@@ -65,11 +68,15 @@ class CallEnded(Event):
         index: Which call, from 0.
         error: Type and message of what it raised, or None.
         endless: Whether it was ended by the world.
+        kinds: Full names of the class of what it raised and of all its base classes.
+        own: Whether that was raised by a line of the body itself, and not in what it calls.
     """
 
     index: int
     error: str | None = None
     endless: bool = False
+    kinds: tuple[str, ...] = ()
+    own: bool = False
 
     def text(self) -> str:
         if self.endless:
@@ -101,6 +108,8 @@ class Connected(Wire):
         site: Where in the user's code it comes from: every line on the stack.
     """
 
+    crosses: ClassVar[bool] = True
+
     outcome: str
     site: tuple[tuple[str, int], ...] = ()
 
@@ -119,6 +128,8 @@ class Requested(Wire):
     Attributes:
         site: Where in the user's code it comes from: every line on the stack.
     """
+
+    crosses: ClassVar[bool] = True
 
     method: str
     target: str
@@ -316,6 +327,8 @@ class Outside(Event):
         advice: The line to add.
     """
 
+    crosses: ClassVar[bool] = True
+
     target: str
     advice: str
 
@@ -326,6 +339,8 @@ class Outside(Event):
 @dataclass(frozen=True, kw_only=True)
 class Unmatched(Event):
     """A request reached a declared service that has no healthy answer for it."""
+
+    crosses: ClassVar[bool] = True
 
     upstream: str
     request: str
@@ -346,6 +361,8 @@ class Mocked(Event):
         status: The status code of the answer, where known.
     """
 
+    crosses: ClassVar[bool] = True
+
     mock: str
     method: str
     url: str
@@ -354,6 +371,40 @@ class Mocked(Event):
     def text(self) -> str:
         answer = "answered" if self.status is None else str(self.status)
         return f"{self.method} {short(self.url, 80)} -> {answer} by {self.mock}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileChanged(Event):
+    """A file was opened for writing, or the file system was changed in another way.
+
+    Attributes:
+        path: The file, relative to the root folder of the run where it lies in it.
+        how: What was done, such as ``open for writing`` or ``remove``.
+    """
+
+    crosses: ClassVar[bool] = True
+
+    path: str
+    how: str
+
+    def text(self) -> str:
+        return f"{self.how} {self.path}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessStarted(Event):
+    """The code started another process.
+
+    Attributes:
+        command: What was run, as one line.
+    """
+
+    crosses: ClassVar[bool] = True
+
+    command: str
+
+    def text(self) -> str:
+        return f"start process {short(self.command, 80)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -426,6 +477,40 @@ class Timeline(Sequence[Event]):
             return lines
         head, tail = limit - limit // 3 - 1, limit // 3
         return [*lines[:head], f"... {len(lines) - head - tail} more ...", *lines[len(lines) - tail :]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried(Event):
+    """A call of the test body that a search has found, or that was made to compare with.
+
+    Its location is the function of the user's that the value was given to.
+
+    Attributes:
+        argument: The argument that had another value than that of its fixture; empty if none had.
+        call: The call as code to paste.
+        case: What happened in it.
+    """
+
+    argument: str
+    call: str
+    case: Timeline
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searched(Event):
+    """Many values of one argument were tried, each in a call of its own.
+
+    Attributes:
+        argument: The argument.
+        cases: How many calls there were.
+        found: The smallest case of each kind that was searched for, by the name of the kind.
+        trouble: Why there could be no search, in words; empty if there was one.
+    """
+
+    argument: str
+    cases: int
+    found: Mapping[str, Tried] = field(default_factory=dict)
+    trouble: str = ""
 
 
 _ENDS = (Answered, Returned, Raised, Broken, GaveUp, Abandoned)

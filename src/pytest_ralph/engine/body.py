@@ -1,5 +1,7 @@
 """The test body, called again and again in one item: with other arguments, or by several callers at once.
 
+It also tells what the body does itself from what it calls.
+
 Every call goes through ``item.runtest``, and so through the plugins that run asynchronous tests.
 """
 
@@ -11,6 +13,7 @@ import inspect
 import threading
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -43,6 +46,7 @@ class Body:
             arguments: Arguments to be passed with other values than those of the fixtures.
 
         Raises:
+            LookupError: The test has no such argument.
             BaseException: What the body raises.
         """
         with self._having(arguments or {}):
@@ -63,6 +67,24 @@ class Body:
             self._in_tasks(callers, ended)
         else:
             self._in_threads(callers, ended, settled)
+
+    @functools.cached_property
+    def codes(self) -> frozenset[CodeType]:
+        """The code of the body, and of what is defined in it."""
+        function = inspect.unwrap(self._item.obj)
+        return frozenset(_nested(getattr(function, "__func__", function).__code__))
+
+    def raised(self, error: BaseException) -> bool:
+        """Whether a line of the body itself raised an exception, and not one of what it calls."""
+        last = error.__traceback__
+        while last is not None and last.tb_next is not None:
+            last = last.tb_next
+        return last is not None and last.tb_frame.f_code in self.codes
+
+    @property
+    def name(self) -> str:
+        """The name of the test function."""
+        return str(self._item.originalname)
 
     def _in_threads(
         self, callers: int, ended: Callable[[Outcome], None], settled: Callable[[], None]
@@ -106,6 +128,8 @@ class Body:
     @contextmanager
     def _having(self, arguments: Mapping[str, object]) -> Generator[None]:
         before = dict(self._item.funcargs)
+        if unknown := set(arguments) - set(before):
+            raise LookupError(f"the test has no argument {', '.join(sorted(unknown))}")
         self._item.funcargs.update(arguments)
         try:
             yield
@@ -135,6 +159,13 @@ def _texts(values: Iterable[object]) -> Iterator[str]:
             yield from _texts(value)
         elif isinstance(value, (str, int)) and not isinstance(value, bool) and str(value):
             yield str(value)
+
+
+def _nested(code: CodeType) -> Generator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _nested(constant)
 
 
 def _raised(call: Callable[[], object]) -> Outcome:

@@ -3,21 +3,48 @@
 from __future__ import annotations
 
 import unittest
+from collections import Counter
 
 import pytest
 
 from pytest_ralph.engine.gates import SCENARIO, count_gates, scenario_of
-from pytest_ralph.engine.session import Run, plan, run_of
+from pytest_ralph.engine.session import Run, Test, plan, run_of
+from pytest_ralph.marker import check_arguments
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
     """Make one item per scenario of a gated test."""
     run = run_of(metafunc.config)
-    played = run.define(metafunc.definition).scenarios
+    test = run.define(metafunc.definition)
+    played = test.scenarios
     if not played:
         return
+    _check(metafunc, test)
     metafunc.fixturenames.append(SCENARIO)
     metafunc.parametrize(SCENARIO, played, ids=[scenario.id for scenario in played], indirect=True)
+
+
+def _check(metafunc: pytest.Metafunc, test: Test) -> None:
+    """Refuse what can be seen only where all markers of a test have come together.
+
+    Raises:
+        pytest.Collector.CollectError: A marker of a class or module names an argument that this test does not
+            have, or two markers want different things played under one name.
+    """
+    code = metafunc.function.__code__
+    where = f"{code.co_filename}:{code.co_firstlineno}"
+    named = [name for gate in test.gates for name in getattr(gate.spec, "arguments", ())]
+    try:
+        check_arguments(metafunc.function, named)
+    except ValueError as error:
+        raise pytest.Collector.CollectError(f"{where}: {error}") from None
+    names = Counter(scenario.id for scenario in test.scenarios)
+    for name, count in names.items():
+        if count > 1:
+            raise pytest.Collector.CollectError(
+                f"{where}: {metafunc.function.__name__}: {count} markers want different things played as "
+                f"{name!r}; join them in one marker"
+            )
 
 
 def select(config: pytest.Config, items: list[pytest.Item], *, failed: bool) -> None:

@@ -45,9 +45,8 @@ class Gate:
     @functools.cached_property
     def criteria(self) -> tuple[Criterion, ...]:
         """What is judged, with the criterion every faulty scenario carries."""
-        played = scenarios_for(self.skill, self.spec)
-        exercised = (_exercised(self),) if any(each.faulty for each in played) else ()
-        return (*self.skill.applicable(self.spec), *exercised)
+        criteria = self.skill.applicable(self.spec)
+        return (*criteria, _exercised(self)) if _faulty(self) else criteria
 
     @functools.cached_property
     def _asked(self) -> dict[str, tuple[Criterion, ...]]:
@@ -83,6 +82,10 @@ class Gate:
         }
 
 
+def _faulty(gate: Gate) -> tuple[Scenario, ...]:
+    return tuple(each for each in scenarios_for(gate.skill, gate.spec) if each.faulty)
+
+
 def _exercised(gate: Gate) -> Criterion:
     """The fault of each scenario was really met."""
 
@@ -103,15 +106,11 @@ def _exercised(gate: Gate) -> Criterion:
             play.timeline,
         )
 
-    def faulty(spec: Spec) -> tuple[Scenario, ...]:
-        played = scenarios_for(gate.skill, spec)
-        return tuple(each for each in played if each.faulty)
-
     return Criterion(
         id="exercised",
         kind="pass",
         text=lambda _: "the fault was really met",
-        scenarios=faulty,
+        scenarios=lambda _: _faulty(gate),
         judge=judge,
         timing=False,
         fix=lambda _: (

@@ -95,6 +95,7 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
         seed=seed,
         resets=resets,
         faults=tuple(each.fault for each in scenarios(case.gates) if each.fault is not None),
+        test=base_id(item),
     )
     state = random.getstate()
     try:

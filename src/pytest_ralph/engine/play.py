@@ -12,23 +12,41 @@ import random
 import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 
+import pytest
+
+from pytest_ralph.core import pasting
 from pytest_ralph.core.attempts import operation
 from pytest_ralph.core.fault import Fault, Kind, Request, can_show
 from pytest_ralph.core.location import Locator
 from pytest_ralph.core.masking import short
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import Play
-from pytest_ralph.core.timeline import CallEnded, CallStarted, FaultMet, Mocked, Requested, Timeline
+from pytest_ralph.core.timeline import (
+    CallEnded,
+    CallStarted,
+    Event,
+    FaultMet,
+    Mocked,
+    Requested,
+    Timeline,
+    Tried,
+)
 from pytest_ralph.engine.body import Body
+from pytest_ralph.engine.entry import followed
+from pytest_ralph.engine.quiet import unheard
 from pytest_ralph.world.endings import Ended, ending
 from pytest_ralph.world.injecting import Injectable
 from pytest_ralph.world.world import FAR_AHEAD, World
 
 # Virtual seconds between the starts of callers at the same moment.
 _INSTANT = 1e-6
+
+# How one of many calls of a search may end. Ending the test run is not among them.
+_OUTCOMES = (Exception, Ended, SystemExit, pytest.fail.Exception, pytest.skip.Exception)
+_NO_VALUE = object()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +84,7 @@ class Player:
         locator: Finds the user's lines.
         seed: Seed of the random numbers the code under test draws.
         resets: Functions that clear state the code keeps between calls.
+        test: Id of the test, without the scenario.
         faults: What the gates want played, in this scenario or another.
         reached: Operations that the healthy call performed, and that can show any of these faults.
         met: Operations that met a fault aimed at them.
@@ -76,6 +95,7 @@ class Player:
     locator: Locator
     seed: str
     resets: tuple[Callable[[], object], ...] = ()
+    test: str = ""
     faults: tuple[Fault, ...] = ()
     reached: list[str] = field(default_factory=list)
     met: list[str] = field(default_factory=list)
@@ -161,11 +181,11 @@ class Player:
 
     def _play(self, scenario: Scenario, targets: list[Target]) -> Play:
         self.world.heal()
-        for reset in self.resets:
-            reset()
+        self.reset()
         random.seed(self.seed)
-        scenario.course.play(Directed(player=self, scenario=scenario, targets=targets))
-        timeline = self.world.timeline
+        stage = Directed(player=self, scenario=scenario, targets=targets)
+        scenario.course.play(stage)
+        timeline = Timeline((*stage.noted, *self.world.timeline))
         self.met += [targets[0].name] if targets and timeline.of(FaultMet) else []
         return Play(
             scenario=scenario,
@@ -173,12 +193,17 @@ class Player:
             aimed_at=" and ".join(dict.fromkeys(str(each) for each in targets)),
         )
 
+    def reset(self) -> None:
+        """Clear what the code under test keeps between calls, as far as the user says how."""
+        for reset in self.resets:
+            reset()
+
     @contextmanager
-    def call(self, index: int = 0, callers: int = 1) -> Generator[None]:
-        """Record one call of the body: when it began, how it ended, and real time it lost."""
+    def call(self, index: int = 0, callers: int = 1, *, watched: bool = True) -> Generator[None]:
+        """Record one call of the body: when it began, how it ended and, if watched, real time it lost."""
         self.begin(index, callers)
         try:
-            with self.world.watch():
+            with self.world.watch() if watched else nullcontext():
                 yield
         except BaseException as error:
             found = ending(error)
@@ -211,6 +236,8 @@ class Player:
             index=index,
             error=None if error is None else _told(error),
             endless=isinstance(error, Ended),
+            kinds=() if error is None else _kinds(error),
+            own=error is not None and self.body.raised(error),
             location=location,
         )
 
@@ -224,12 +251,14 @@ class Directed:
         scenario: What is played.
         targets: What its faults are aimed at.
         calls: How many calls there were.
+        noted: Events that outlast `case`.
     """
 
     player: Player
     scenario: Scenario
     targets: list[Target]
     calls: int = 0
+    noted: list[Event] = field(default_factory=list)
 
     @property
     def timeline(self) -> Timeline:
@@ -269,6 +298,47 @@ class Directed:
                 settled=lambda: player.world.advance(_INSTANT),
             )
         return self.timeline.of(CallEnded)[-callers:]
+
+    @property
+    def test(self) -> str:
+        """The id of the test, without the scenario."""
+        return self.player.test
+
+    def case(self, arguments: Mapping[str, object]) -> Timeline:
+        """Call the test body on an empty timeline, and tell what happened."""
+        world = self.player.world
+        with world.virtual_time():
+            if any(event.crosses for event in world.recorder.events):
+                world.heal(align=False)
+            else:
+                world.recorder.restart(align=False)
+            self.player.reset()
+            with suppress(*_OUTCOMES), self.player.call(watched=False):
+                self.player.body(arguments)
+        return world.timeline
+
+    @contextmanager
+    def searching(self) -> Generator[None]:
+        """Give what makes the cases real time, and keep what they print and log out of pytest's output."""
+        with self.player.world.real_time(), unheard():
+            yield
+
+    def follow(self, argument: str, arguments: Mapping[str, object]) -> Tried:
+        """Call the test body, and find out what call of the user's code a value goes into."""
+        body = self.player.body
+        with followed(arguments.get(argument, _NO_VALUE), body.codes, self.player.locator) as entry:
+            case = self.case(arguments)
+        return Tried(
+            at=0.0,
+            location=entry.location,
+            argument=argument,
+            call=entry.call or pasting.call(body.name, arguments.items()),
+            case=case,
+        )
+
+    def note(self, event: Event) -> None:
+        """Append an event that outlasts `case`."""
+        self.noted.append(event)
 
     def _next(self) -> int:
         number, self.calls = self.calls, self.calls + 1
@@ -317,6 +387,10 @@ def _repeated(timeline: Timeline) -> frozenset[str]:
     places = Counter((each.upstream, each.site) for each in requests)
     loops = {f"{upstream} loop" for (upstream, _), count in places.items() if count > 1}
     return frozenset(loops | {name for name, count in (services | operations).items() if count > 1})
+
+
+def _kinds(error: BaseException) -> tuple[str, ...]:
+    return tuple(f"{each.__module__}.{each.__qualname__}" for each in type(error).__mro__[:-1])
 
 
 def _told(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from pytest_ralph.core.location import Location, Locator
@@ -44,10 +45,20 @@ class Recorder:
         """What was recorded since the last `restart`."""
         return Timeline(tuple(self._events))
 
-    def restart(self) -> None:
-        """Begin a new timeline at the present moment."""
+    @property
+    def events(self) -> Sequence[Event]:
+        """The same, to be looked at only."""
+        return self._events
+
+    def restart(self, *, align: bool = True) -> None:
+        """Begin a new timeline.
+
+        Args:
+            align: Whether to begin it at the usual part of a second, or else at this very moment.
+        """
         self._events.clear()
-        self._clock.align()
+        if align:
+            self._clock.align()
         self._start = self._clock.now
         self.attempt = 0
         self.call_begins()
@@ -90,6 +101,14 @@ class Recorder:
     def site(self) -> tuple[tuple[str, int], ...]:
         """Every line of the user's that led here."""
         return self._locator.site()
+
+    def is_user(self, filename: str) -> bool:
+        """Whether a file holds the user's code or tests."""
+        return self._locator.is_user(filename)
+
+    def relative(self, path: str) -> str | None:
+        """A path as it is named in a report, or None if it lies outside of the root folder."""
+        return self._locator.relative(path)
 
     def next_attempt(self) -> int:
         """Number a new attempt."""

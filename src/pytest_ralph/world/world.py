@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pytest_ralph.core.location import Locator
 from pytest_ralph.core.timeline import Escaped, Timeline, Waited
-from pytest_ralph.world import lockseam, logseam, mockseam, real, repoint
+from pytest_ralph.world import effects, lockseam, logseam, mockseam, real, repoint
 from pytest_ralph.world.agenda import Agenda
 from pytest_ralph.world.callables import UNSET, Dependency
 from pytest_ralph.world.clock import Clock, RealClock, VirtualClock, aligned
@@ -18,6 +18,7 @@ from pytest_ralph.world.network import Names, Network
 from pytest_ralph.world.outsiders import Children, Outsiders
 from pytest_ralph.world.pollseam import PollSeam, Waits
 from pytest_ralph.world.recorder import Recorder
+from pytest_ralph.world.repoint import Undo
 from pytest_ralph.world.scheduler import Scheduler, Services, WorldIsOver
 from pytest_ralph.world.socketseam import Client, SocketSeam
 from pytest_ralph.world.streamseam import Streams
@@ -122,6 +123,7 @@ class World:
         )
         self._callables: dict[str, Dependency] = {}
         self._undo: ExitStack | None = None
+        self._undo_time: Undo | None = None
 
     def _settle(self) -> None:
         self.scheduler.settle()
@@ -147,13 +149,15 @@ class World:
         with ExitStack() as stack:
             stack.callback(logseam.install(self.recorder))
             stack.callback(mockseam.install(self.recorder))
+            stack.callback(effects.install(self.recorder))
             stack.callback(self._seams.sockets.install(self._client))
             stack.callback(self._seams.polls.install(self._waits))
             stack.callback(self._tasks.install())
             stack.callback(self._streams.install())
             if isinstance(self.clock, VirtualClock):
                 stack.callback(lockseam.install(self.scheduler, self.recorder))
-                stack.callback(self._seams.time.install(self.clock, self.sleep))
+                stack.callback(self._leave_time)
+                self._enter_time()
             for each in self._callables.values():
                 stack.callback(each.install())
             self._undo = stack.pop_all()
@@ -163,6 +167,35 @@ class World:
         undo, self._undo = self._undo, None
         if undo is not None:
             undo.close()
+
+    def _enter_time(self) -> None:
+        if isinstance(self.clock, VirtualClock) and self._undo_time is None:
+            self._undo_time = self._seams.time.install(self.clock, self.sleep)
+
+    def _leave_time(self) -> None:
+        undo, self._undo_time = self._undo_time, None
+        if undo is not None:
+            undo()
+
+    @contextmanager
+    def real_time(self) -> Generator[None]:
+        """Let clocks be real in this block, where the code under test does not run; virtual time waits."""
+        self._leave_time()
+        try:
+            yield
+        finally:
+            self._enter_time()
+
+    @contextmanager
+    def virtual_time(self) -> Generator[None]:
+        """Let clocks be virtual again in this block, in one with real time."""
+        was_real = self._undo_time is None
+        self._enter_time()
+        try:
+            yield
+        finally:
+            if was_real:
+                self._leave_time()
 
     def close(self) -> None:
         """Take the seams away and end every simulated connection."""
@@ -251,8 +284,12 @@ class World:
         for upstream in self.network.upstreams:
             upstream.remember()
 
-    def heal(self) -> None:
-        """Make every service what it was at `remember`, with no open connection and an empty timeline."""
+    def heal(self, *, align: bool = True) -> None:
+        """Make every service what it was at `remember`, with no open connection and an empty timeline.
+
+        Args:
+            align: See `Recorder.restart`.
+        """
         for upstream in self.network.upstreams:
             upstream.restore()
         for each in self._callables.values():
@@ -262,7 +299,7 @@ class World:
             self._agenda.clear()
             self.network.hang_up()
         self.scheduler.settle()
-        self.recorder.restart()
+        self.recorder.restart(align=align)
 
     @contextmanager
     def watch(self) -> Generator[None]:
