@@ -13,11 +13,25 @@ if TYPE_CHECKING:
     from pytest_ralph.marker import MarkerError as MarkerError
     from pytest_ralph.marker import feature as feature
     from pytest_ralph.marker import reset as reset
+    from pytest_ralph.skills.bad_data import bad_data as bad_data
+    from pytest_ralph.skills.fallback import fallback as fallback
+    from pytest_ralph.skills.rate_limit import rate_limit as rate_limit
     from pytest_ralph.skills.retry import retry as retry
     from pytest_ralph.skills.timeout import timeout as timeout
     from pytest_ralph.world.network import UndeclaredHost as UndeclaredHost
 
-__all__ = ["MarkerError", "UndeclaredHost", "faults", "feature", "reset", "retry", "timeout"]
+__all__ = [
+    "MarkerError",
+    "UndeclaredHost",
+    "bad_data",
+    "fallback",
+    "faults",
+    "feature",
+    "rate_limit",
+    "reset",
+    "retry",
+    "timeout",
+]
 
 _HOMES = {
     "MarkerError": "pytest_ralph.marker",

@@ -154,3 +154,11 @@ def ralph_timeline(request: pytest.FixtureRequest) -> Callable[[], Timeline]:
     from pytest_ralph.engine import fixtures
 
     return fixtures.timeline(request)
+
+
+@pytest.fixture
+def ralph_returned(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
+    """Hand over what the code under test returned: ``ralph_returned(rate("eur"))``. Gives it back."""
+    from pytest_ralph.engine import fixtures
+
+    return fixtures.returned(request)

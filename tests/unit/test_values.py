@@ -105,6 +105,10 @@ FAULTS: list[Fault] = [
     faults.Refuse(),
     faults.Unreachable(),
     faults.Reset(),
+    faults.RateLimited(5),
+    faults.RateLimited("1 min", form="http-date", status=503),
+    faults.Malformed("html"),
+    faults.Malformed("huge", size=1_000),
 ]
 
 

@@ -61,11 +61,13 @@ class CallEnded(Event):
     Attributes:
         index: Which call, from 0.
         error: Type and message of what it raised, or None.
+        types: The classes of what it raised, the most special first, as ``module.name``.
         endless: Whether it was ended by the world.
     """
 
     index: int
     error: str | None = None
+    types: tuple[str, ...] = ()
     endless: bool = False
 
     def text(self) -> str:
@@ -135,9 +137,15 @@ class Requested(Wire):
 
 @dataclass(frozen=True, kw_only=True)
 class Answered(Wire):
-    """The last byte of an answer was sent."""
+    """The last byte of an answer was sent.
+
+    Attributes:
+        status: The status code.
+        retry_after: After how many virtual seconds it asked the client to come back, if it did.
+    """
 
     status: int
+    retry_after: float | None = None
 
     def text(self) -> str:
         return f"answer {self.status}"
@@ -223,6 +231,17 @@ class Logged(Event):
 
     def text(self) -> str:
         return f"log {self.level} {short(self.message, 80)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Returned(Event):
+    """The test handed over what the code under test returned, by ``ralph_returned``.
+
+    Attributes:
+        value: The value.
+    """
+
+    value: object
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -318,6 +337,18 @@ class CutShort(Event):
 
     def text(self) -> str:
         return f"ended by the world: {self.limit}"
+
+
+def classes(kind: type[BaseException]) -> tuple[str, ...]:
+    """The names of an exception class and of those it is derived from, the most special first.
+
+    Names tell more than the classes themselves, where a module is loaded twice.
+
+    Example:
+        >>> classes(FileNotFoundError)
+        ('builtins.FileNotFoundError', 'builtins.OSError', 'builtins.Exception', 'builtins.BaseException')
+    """
+    return tuple(f"{each.__module__}.{each.__qualname__}" for each in kind.__mro__[:-1])
 
 
 E = TypeVar("E", bound=Event)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
 
 import pytest
 
 from pytest_ralph.core.quantity import seconds as as_seconds
-from pytest_ralph.core.timeline import Timeline, Waited
+from pytest_ralph.core.timeline import Returned, Timeline, Waited
 from pytest_ralph.engine.session import CASE
 from pytest_ralph.world.upstream import Upstream
 from pytest_ralph.world.world import World
+
+T = TypeVar("T")
 
 
 class Clock:
@@ -70,3 +75,17 @@ def timeline(request: pytest.FixtureRequest) -> Callable[[], Timeline]:
     """See the ``ralph_timeline`` fixture."""
     world = _world(request)
     return lambda: world.timeline
+
+
+def returned(request: pytest.FixtureRequest) -> Callable[[T], T]:
+    """See the ``ralph_returned`` fixture."""
+    recorder = _world(request).recorder
+
+    def hand_over(value: T) -> T:
+        kept = value
+        with suppress(Exception):  # what cannot be copied is hardly changed later
+            kept = copy.deepcopy(value)
+        recorder.add(Returned, value=kept)
+        return value
+
+    return hand_over

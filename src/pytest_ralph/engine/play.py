@@ -21,7 +21,15 @@ from pytest_ralph.core.location import Locator
 from pytest_ralph.core.masking import short
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import Play
-from pytest_ralph.core.timeline import CallEnded, CallStarted, FaultMet, Mocked, Requested, Timeline
+from pytest_ralph.core.timeline import (
+    CallEnded,
+    CallStarted,
+    FaultMet,
+    Mocked,
+    Requested,
+    Timeline,
+    classes,
+)
 from pytest_ralph.engine.body import Body
 from pytest_ralph.world.endings import Ended, ending
 from pytest_ralph.world.upstream import Upstream
@@ -190,6 +198,7 @@ class Player:
             CallEnded,
             index=index,
             error=None if error is None else _told(error),
+            types=() if error is None else classes(type(error)),
             endless=isinstance(error, Ended),
             location=location,
         )

@@ -24,7 +24,7 @@ from pytest_ralph.engine.gates import (
 )
 from pytest_ralph.world.world import Seams, World, unavailable
 
-FIXTURES = frozenset({"ralph_upstream", "ralph_clock", "ralph_timeline"})
+FIXTURES = frozenset({"ralph_upstream", "ralph_clock", "ralph_returned", "ralph_timeline"})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,5 +8,17 @@ from __future__ import annotations
 
 from pytest_ralph.faults.answer import Dribble, Hang, Status, Truncate
 from pytest_ralph.faults.connection import Refuse, Reset, Unreachable
+from pytest_ralph.faults.content import Malformed
+from pytest_ralph.faults.limit import RateLimited
 
-__all__ = ["Dribble", "Hang", "Refuse", "Reset", "Status", "Truncate", "Unreachable"]
+__all__ = [
+    "Dribble",
+    "Hang",
+    "Malformed",
+    "RateLimited",
+    "Refuse",
+    "Reset",
+    "Status",
+    "Truncate",
+    "Unreachable",
+]

@@ -20,6 +20,7 @@ from pytest_ralph.core.fault import (
     Send,
     Step,
 )
+from pytest_ralph.core.retryafter import retry_after
 from pytest_ralph.core.timeline import Abandoned, Answered, Broken, Event, FaultMet, Requested, Unmatched
 from pytest_ralph.world.line import Carrier, Host
 from pytest_ralph.world.upstream import NoAnswerError, Upstream
@@ -51,10 +52,13 @@ class Exchange:
         self._upstream = upstream
         self._host = host
         self._carrier = carrier
-        self._healthy = healthy or (lambda: upstream.answer(request))
+        self._declared = healthy or (lambda: upstream.answer(request))
+        self._healthy: Answer | None = None
         self._steps: Iterator[Step] = iter(())
         self._sender = host.sender()
         self.attempt = attempt
+        self._since_met = 0.0
+        self._headers: tuple[tuple[str, str], ...] = ()
         self.status = 0
         self.over = False
 
@@ -65,9 +69,21 @@ class Exchange:
         """The request that arrived."""
         return self._request
 
+    @property
+    def now(self) -> float:
+        """The date, in virtual seconds since 1970."""
+        return self._host.date()
+
+    @property
+    def since_met(self) -> float:
+        """Virtual seconds since a request met the fault for the first time."""
+        return self._since_met
+
     def healthy(self) -> Answer:
-        """The answer declared for it."""
-        return self._healthy()
+        """The answer declared for it, made once."""
+        if self._healthy is None:
+            self._healthy = self._declared()
+        return self._healthy
 
     # -- how it goes ----------------------------------------------------------------------------------
 
@@ -88,14 +104,18 @@ class Exchange:
             headers=request.headers,
             body=request.body,
         )
+        if fault is not None and not self._fits(fault):
+            fault = None
         if fault is not None:
+            self._since_met = self._upstream.plan.since_met(self._host.moment())
             self._host.record(FaultMet, upstream=self._upstream.url, fault=repr(fault))
         self._steps = self._choose(fault)
         self._go_on()
 
     def answered(self) -> None:
         """The last byte of the answer is out."""
-        self._end(Answered, status=self.status)
+        told = retry_after(self._headers, self._host.date())
+        self._end(Answered, status=self.status, retry_after=told)
 
     def broken(self, how: str | None = None) -> None:
         """The service has broken off, in the way told."""
@@ -120,6 +140,12 @@ class Exchange:
             thread=self._sender.thread,
             **fields,
         )
+
+    def _fits(self, fault: Fault) -> bool:
+        try:
+            return fault.fits(self)
+        except Exception:  # noqa: BLE001 - a declared callback may raise: that comes out when it is answered
+            return True
 
     # -- the steps ------------------------------------------------------------------------------------
 
@@ -191,7 +217,7 @@ class Exchange:
         return True
 
     def _head(self, answer: Answer, length: int | None = None) -> None:
-        self.status = answer.status
+        self.status, self._headers = answer.status, answer.headers
         self._carrier.head(self._request, answer, length)
 
     def _wake_up(self) -> None:

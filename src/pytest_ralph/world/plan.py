@@ -19,6 +19,7 @@ class Plan:
         self._left: int | None = None
         self._only: Callable[[Request], bool] | None = None
         self._after = 0
+        self._first_met: int | None = None
 
     def inject(
         self,
@@ -39,6 +40,7 @@ class Plan:
                 clients begins.
         """
         self._fault, self._left, self._only, self._after = fault, times, only, after
+        self._first_met = None
 
     def heal(self) -> None:
         """Show no fault any more."""
@@ -58,6 +60,16 @@ class Plan:
         if self._fault is None or (self._only is not None and not self._only(request)):
             return None
         return self._take()
+
+    def since_met(self, moment: int) -> float:
+        """Seconds since a request met the fault for the first time.
+
+        Args:
+            moment: The present moment, at which a request meets it, in virtual nanoseconds.
+        """
+        if self._first_met is None:
+            self._first_met = moment
+        return (moment - self._first_met) / 1e9
 
     @property
     def breaks_connections(self) -> bool:
