@@ -106,3 +106,48 @@ def test_each_flaw_fails_its_own_criterion_only(
     expected = {f"fallback.{name}": status for name, status in not_passed.items()}
     assert expected == outcome.not_passed(), outcome.output
     assert outcome.code == 1
+
+
+@pytest.mark.parametrize(
+    ("subject", "call", "criterion", "observed", "function"),
+    [
+        ("none", ASK, "serves-fallback", "call raised HTTPError: 500", "fetch"),
+        ("nothing", HAND_OVER, "serves-fallback", "it returned None", "fetch"),
+        ("default", "assert rates.{}() == 1.08", "serves-fallback", "call raised AssertionError", "fetch"),
+        ("persistent", ASK, "within-deadline", "it took 1.5 s", "fetch"),
+        ("no_timeout", ASK, "within-deadline", "it never ends", "fetch"),
+        ("silent", ASK, "logs-fallback", "nothing is logged after the last attempt", "fetch"),
+        ("logs_at_info", ASK, "logs-fallback", "logged at INFO: serving what was kept", "fetch"),
+        ("never_again", ASK, "prefers-live", "no request in an hour after the outage", "fetch"),
+        ("default_for_ever", HAND_OVER, "prefers-live", "the fallback 1.0 is served again", "fetch"),
+        ("cached_for_ever", ASK, "prefers-live", "it is served for ever", "fetch"),
+        ("always_default", ASK, "falls-back-when-healthy", "logged: serving the default", "always_default"),
+    ],
+)
+def test_evidence_says_what_was_observed_and_where(
+    project: Project, subject: str, call: str, criterion: str, observed: str, function: str
+):
+    found = judge(project, PLAIN, subject, call).criterion(f"fallback.{criterion}")
+
+    assert found["status"] == "fail"
+    assert observed in found["evidence"]["observed"]
+    assert found["evidence"]["location"]["file"].endswith("tests/subjects/rates.py")
+    assert function == found["evidence"]["location"]["function"]
+
+
+@pytest.mark.parametrize(
+    ("marker", "message"),
+    [
+        ("@ralph.fallback(within=0)", "within must be more than 0 s, got 0"),
+        ("@ralph.fallback(within='soon')", "within must be seconds as a number or text such as '500 ms'"),
+        ("@ralph.fallback(within=None)", "within must be seconds as a number or text such as '500 ms'"),
+        ("@ralph.fallback(log_level='LOUD')", "log_level must be one of DEBUG, INFO, WARNING"),
+        ("@ralph.fallback(log_level=30)", "log_level must be one of DEBUG, INFO, WARNING"),
+        ("@ralph.fallback(scenarios='some')", "scenarios must be 'auto' or 'manual', got 'some'"),
+        ("@ralph.fallback('500 ms')", "takes keyword arguments only, such as within='500 ms', got '500 ms'"),
+    ],
+)
+def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
+    project: Project, marker: str, message: str
+):
+    project.check_refused(marker, message)

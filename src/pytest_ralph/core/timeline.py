@@ -198,6 +198,14 @@ class FaultMet(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spared(Event):
+    """A fault was aimed at a request that cannot meet it, and the answer was healthy."""
+
+    upstream: str
+    fault: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Waited(Event):
     """The code waited without the network.
 

@@ -27,6 +27,7 @@ from pytest_ralph.core.timeline import (
     FaultMet,
     Mocked,
     Requested,
+    Spared,
     Timeline,
     classes,
 )
@@ -75,7 +76,7 @@ class Player:
         seed: Seed of the random numbers the code under test draws.
         resets: Functions that clear state the code keeps between calls.
         reached: Operations that the healthy call performed.
-        met: Operations that met a fault aimed at them.
+        met: Operations that met a fault aimed at them, or are spared by it.
     """
 
     world: World
@@ -160,7 +161,8 @@ class Player:
         random.seed(self.seed)
         scenario.course.play(Directed(player=self, scenario=scenario, targets=targets))
         timeline = self.world.timeline
-        self.met += [targets[0].name] if targets and timeline.of(FaultMet) else []
+        # Where a fault cannot be met at all, it is no gap that it was not.
+        self.met += [targets[0].name] if targets and timeline.of(FaultMet, Spared) else []
         return Play(
             scenario=scenario,
             timeline=timeline,

@@ -56,9 +56,9 @@ class RateLimit:
 
     @property
     def beyond(self) -> int:
-        """A time that is longer than the code may wait."""
+        """The shortest time that is longer than the code may wait."""
         assert self.max_wait is not None
-        return math.ceil(self.max_wait * 2) + 1
+        return math.floor(self.max_wait) + 1
 
 
 @overload

@@ -21,7 +21,7 @@ from pytest_ralph.core.fault import (
     Step,
 )
 from pytest_ralph.core.retryafter import retry_after
-from pytest_ralph.core.timeline import Abandoned, Answered, Broken, Event, FaultMet, Requested, Unmatched
+from pytest_ralph.core.timeline import Abandoned, Answered, Broken, Event, FaultMet, Requested, Spared, Unmatched
 from pytest_ralph.world.line import Carrier, Host
 from pytest_ralph.world.upstream import NoAnswerError, Upstream
 
@@ -105,6 +105,7 @@ class Exchange:
             body=request.body,
         )
         if fault is not None and not self._fits(fault):
+            self._host.record(Spared, upstream=self._upstream.url, fault=repr(fault))
             fault = None
         if fault is not None:
             self._since_met = self._upstream.plan.since_met(self._host.moment())
