@@ -73,6 +73,27 @@ def test_each_flaw_fails_its_own_criterion(project: Project, subject: str, not_p
 
 
 @pytest.mark.parametrize(
+    "call",
+    [
+        "assert accounts.forgets_types() == 'acc_7'",
+        "accounts.forgets_types().startswith('acc')",
+        "check(accounts.forgets_types())",
+    ],
+)
+@pytest.mark.parametrize("marker", [PLAIN, "@ralph.bad_data(raises=Exception)"])
+def test_what_the_test_itself_notices_was_not_refused_by_the_code(project: Project, marker: str, call: str):
+    """Least of all where any exception would do."""
+    helper = "def check(value):\n            assert value == 'acc_7'\n\n        "
+
+    outcome = judge(project, helper + marker, call)
+
+    not_passed = {"bad-data.rejects-malformed": FAIL, "bad-data.accepts-garbage": FAIL}
+    assert not_passed == outcome.not_passed(), outcome.output
+    observed = outcome.criterion("bad-data.accepts-garbage")["evidence"]["observed"]
+    assert "call returned (the test found fault with that" in observed
+
+
+@pytest.mark.parametrize(
     ("subject", "criterion", "kind", "observed", "function"),
     [
         ("naive", "raw-exception", "html", "call raised JSONDecodeError", "naive"),

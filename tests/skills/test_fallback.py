@@ -72,7 +72,12 @@ UNSEEN = "not_exercised"
         (PLAIN, "default", "assert rates.{}() == 1.08", {"serves-fallback": "fail", "logs-fallback": UNSEEN}),
         ("@ralph.fallback(returns=1.08)", "default", HAND_OVER, {"serves-fallback": "fail"}),
         ("@ralph.fallback(returns=int)", "right", HAND_OVER, {"serves-fallback": "fail"}),
-        ("@ralph.fallback(returns=lambda value: value['usd'])", "right", HAND_OVER, {"serves-fallback": "fail"}),
+        (
+            "@ralph.fallback(returns=lambda value: value['usd'])",
+            "right",
+            HAND_OVER,
+            {"serves-fallback": "fail"},
+        ),
         ("@ralph.fallback(returns=1.08)", "right", ASK, {"serves-fallback": UNSEEN}),
         (PLAIN, "patient", ASK, {"within-deadline": "fail"}),
         (PLAIN, "persistent", ASK, {"within-deadline": "fail"}),

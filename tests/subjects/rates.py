@@ -1,4 +1,4 @@
-"""Clients of a service of exchange rates that serve a substitute when it is down, and ones that do it wrong."""
+"""Clients that serve a substitute when a service of exchange rates is down, and ones that do it wrong."""
 
 from __future__ import annotations
 
@@ -92,7 +92,9 @@ def timeouts_only() -> float:
 
 def no_statuses() -> float:
     """Thinks of the connection, not of the status."""
-    return rate(problems=(requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError))
+    return rate(
+        problems=(requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+    )
 
 
 def no_cut_answers() -> float:
@@ -180,7 +182,7 @@ def always_default() -> float:
     """Reads a field that is not there, and swallows that as well."""
     try:
         return fetch(field="dollar")
-    except Exception as problem:  # noqa: BLE001
+    except Exception as problem:
         log.warning("serving the default: %s", type(problem).__name__)
         return 1.0
 

@@ -62,12 +62,14 @@ class CallEnded(Event):
         index: Which call, from 0.
         error: Type and message of what it raised, or None.
         types: The classes of what it raised, the most special first, as ``module.name``.
+        by_test: Whether the test itself raised it, about something that the code under test has returned.
         endless: Whether it was ended by the world.
     """
 
     index: int
     error: str | None = None
     types: tuple[str, ...] = ()
+    by_test: bool = False
     endless: bool = False
 
     def text(self) -> str:

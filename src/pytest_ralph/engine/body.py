@@ -28,6 +28,11 @@ class Body:
     def __init__(self, item: pytest.Item) -> None:
         self._item: Any = item
 
+    @property
+    def code(self) -> object:
+        """The code of the test function."""
+        return getattr(inspect.unwrap(self._item.obj), "__code__", None)
+
     def __call__(self, arguments: Mapping[str, object] | None = None) -> None:
         """Call it once.
 

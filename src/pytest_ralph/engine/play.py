@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from pytest_ralph.core.fault import Fault, Request
-from pytest_ralph.core.location import Locator
+from pytest_ralph.core.location import Location, Locator
 from pytest_ralph.core.masking import short
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import Play
@@ -201,9 +201,19 @@ class Player:
             index=index,
             error=None if error is None else _told(error),
             types=() if error is None else classes(type(error)),
+            by_test=error is not None and self._is_by_test(error, location),
             endless=isinstance(error, Ended),
             location=location,
         )
+
+    def _is_by_test(self, error: BaseException, location: Location | None) -> bool:
+        """Whether the body itself raised an error, or an assertion in a function of its module."""
+        last = error.__traceback__
+        while last is not None and last.tb_next is not None:
+            last = last.tb_next
+        if last is not None and last.tb_frame.f_code is self.body.code:
+            return True
+        return isinstance(error, AssertionError) and location is not None and self.locator.is_test(location)
 
 
 @dataclass(kw_only=True)

@@ -123,9 +123,9 @@ def _rejects_malformed(spec: BadData, play: Play) -> Verdict | None:
     end = _end(play)
     if end is None:
         return None
-    if end.error is not None and not end.endless:
+    if end.error is not None and not end.endless and not end.by_test:
         return PASSED
-    return failed(f"the call raises {spec.names}", end.text(), _request(play), play.timeline)
+    return failed(f"the call raises {spec.names}", _told(end), _request(play), play.timeline)
 
 
 def _raw_exception(spec: BadData, play: Play) -> Verdict | None:
@@ -133,7 +133,7 @@ def _raw_exception(spec: BadData, play: Play) -> Verdict | None:
     end = _end(play)
     if end is None or end.endless:
         return None
-    if end.error is None or spec.allows(end):
+    if end.error is None or end.by_test or spec.allows(end):
         return PASSED
     return failed(f"no exception but {spec.names}", end.text(), end.location or _request(play), play.timeline)
 
@@ -143,14 +143,19 @@ def _accepts_garbage(spec: BadData, play: Play) -> Verdict | None:
     end = _end(play)
     if end is None:
         return None
-    if end.error is not None:
+    if end.error is not None and not end.by_test:
         return PASSED
     return failed(
         "the call does not return what it made of garbage",
-        f"{end.text()}, though it got {play.scenario.fault or 'garbage'}",
+        f"{_told(end)}, though it got {play.scenario.fault or 'garbage'}",
         _request(play),
         play.timeline,
     )
+
+
+def _told(end: CallEnded) -> str:
+    """How the call ended, as the code under test is concerned."""
+    return f"call returned (the test found fault with that: {end.error})" if end.by_test else end.text()
 
 
 _UNMET = "no answer was garbage: see exercised"

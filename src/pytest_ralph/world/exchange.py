@@ -21,7 +21,16 @@ from pytest_ralph.core.fault import (
     Step,
 )
 from pytest_ralph.core.retryafter import retry_after
-from pytest_ralph.core.timeline import Abandoned, Answered, Broken, Event, FaultMet, Requested, Spared, Unmatched
+from pytest_ralph.core.timeline import (
+    Abandoned,
+    Answered,
+    Broken,
+    Event,
+    FaultMet,
+    Requested,
+    Spared,
+    Unmatched,
+)
 from pytest_ralph.world.line import Carrier, Host
 from pytest_ralph.world.upstream import NoAnswerError, Upstream
 
