@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from pytest_ralph.marker import MarkerError as MarkerError
     from pytest_ralph.marker import feature as feature
     from pytest_ralph.marker import reset as reset
+    from pytest_ralph.skills.bad_data import bad_data as bad_data
     from pytest_ralph.skills.circuit_breaker import circuit_breaker as circuit_breaker
+    from pytest_ralph.skills.fallback import fallback as fallback
     from pytest_ralph.skills.idempotent import idempotent as idempotent
+    from pytest_ralph.skills.rate_limit import rate_limit as rate_limit
     from pytest_ralph.skills.retry import retry as retry
     from pytest_ralph.skills.timeout import timeout as timeout
     from pytest_ralph.skills.validates_input import validates_input as validates_input
@@ -24,11 +27,14 @@ if TYPE_CHECKING:
 __all__ = [
     "MarkerError",
     "UndeclaredHost",
+    "bad_data",
     "circuit_breaker",
+    "fallback",
     "faults",
     "feature",
     "idempotent",
     "invalid",
+    "rate_limit",
     "reset",
     "retry",
     "timeout",

@@ -193,3 +193,11 @@ def ralph_5xx(request: pytest.FixtureRequest) -> Generator[Everywhere]:
     found = fixtures.server_error(request)
     yield found
     found.check_used()
+
+
+@pytest.fixture
+def ralph_returned(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
+    """Hand over what the code under test returned: ``ralph_returned(rate("eur"))``. Gives it back."""
+    from pytest_ralph.engine import fixtures
+
+    return fixtures.returned(request)

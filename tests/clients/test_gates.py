@@ -260,3 +260,37 @@ def test_twilio(project: Project, options: str, not_passed: dict[str, str]):
 
     assert not_passed == outcome.not_passed(), outcome.output
     assert outcome.code == bool(not_passed)
+
+
+# -- retries over retries -----------------------------------------------------------------------------------
+
+STACKED = """
+import logging
+import requests
+import tenacity
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
+
+HEALTHY = {}
+log = logging.getLogger(__name__)
+policy = Retry(total=3, backoff_factor=0, status_forcelist=(500, 502, 503, 504), allowed_methods=None)
+
+def tell(state):
+    log.warning("attempt %d failed", state.attempt_number)
+
+@tenacity.retry(stop=tenacity.stop_after_attempt(4), wait=tenacity.wait_exponential(), before_sleep=tell,
+                retry=tenacity.retry_if_exception_type(requests.RequestException), reraise=True)
+def call():
+    with requests.Session() as session:
+        session.mount("http://", HTTPAdapter(max_retries=policy))
+        session.post("http://api.pay.example/v1/charges", json={}, timeout=10)
+"""
+
+
+def test_stacked_retries_are_one_number_of_requests(project: Project):
+    """Four attempts of tenacity, each of them four of urllib3, are sixteen requests."""
+    found = judge(project, "@ralph.retry(max_retries=3, backoff=(1, 2, 4))", STACKED)
+
+    evidence = found.criterion("retry.max-retries")["evidence"]
+    assert evidence["observed"] == "15 retries of POST /v1/charges"
+    assert evidence["location"]["file"] == "client.py"

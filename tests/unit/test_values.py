@@ -131,6 +131,10 @@ FAULTS: list[Fault] = [
     faults.Randomly(faults.Status(503), 0.1, seed=3),
     faults.AnswerLost(),
     faults.AnswerLost("hang"),
+    faults.RateLimited(5),
+    faults.RateLimited("1 min", form="http-date", status=503),
+    faults.Malformed("html"),
+    faults.Malformed("huge", size=1_000),
 ]
 
 
@@ -272,7 +276,16 @@ def test_locations_of_exceptions():
 def test_the_registry_knows_the_skills_in_order():
     registry = Registry(builtin())
 
-    assert registry.ids == ("validates-input", "circuit-breaker", "retry", "timeout", "idempotent")
+    assert registry.ids == (
+        "validates-input",
+        "bad-data",
+        "circuit-breaker",
+        "fallback",
+        "rate-limit",
+        "retry",
+        "timeout",
+        "idempotent",
+    )
     assert "retry" in registry
     assert "nothing" not in registry
 

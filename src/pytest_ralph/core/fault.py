@@ -177,8 +177,16 @@ class Exchange(Protocol):
     def request(self) -> Request:
         """The request that arrived."""
 
+    @property
+    def now(self) -> float:
+        """The date, in virtual seconds since 1970."""
+
+    @property
+    def since_met(self) -> float:
+        """Virtual seconds since a request met this fault for the first time; 0 for that request."""
+
     def healthy(self) -> Answer:
-        """The answer declared for this request; its effects happen when this is called."""
+        """The answer declared for this request; its effects happen once, when this is first called."""
 
 
 @dataclass(frozen=True)
@@ -220,6 +228,10 @@ class Fault:
     def on_handshake(self) -> Certificate | None:
         """Decide what is wrong with the certificate, if anything is."""
         return None
+
+    def fits(self, exchange: Exchange) -> bool:  # noqa: ARG002 - for those that look
+        """Whether a request can meet the fault at all; if not, it is answered in the healthy way."""
+        return True
 
     def on_request(self, exchange: Exchange) -> Iterator[Step]:
         """Give the steps by which a request is answered."""

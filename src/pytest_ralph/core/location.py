@@ -91,6 +91,10 @@ class Locator:
             traceback = traceback.tb_next
         return self.pick(reversed(frames))
 
+    def is_test(self, location: Location) -> bool:
+        """Whether a line is one of the tests."""
+        return any(os.path.join(self._root, location.file) == test for test in self._tests)
+
     def is_user(self, filename: str) -> bool:
         """Whether a file holds the user's code or tests."""
         return (self._kinds.get(filename) or self._classify(filename)) != "foreign"

@@ -1,4 +1,4 @@
-"""What the log says of a retry."""
+"""What the log says of a retry or a fallback."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from pytest_ralph.core.timeline import Logged
 
 # What HTTP clients say of every request they make is no word on a retry.
 _CHATTER = ("urllib3", "httpx", "httpcore", "httpx2", "httpcore2", "requests", "botocore", "boto3", "h11")
+# Neither is it one on a fallback, nor is what SDKs and event loops say of themselves.
+_CLIENTS = (*_CHATTER, "aiohttp", "asyncio", "anthropic", "openai", "redis", "stripe", "twilio")
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # A number that is a duration ("in 2 s"), part of a larger number or of a name is no attempt number.
 _NUMBER = re.compile(
     r"(?<![\w.:-])(\d+)(?:st|nd|rd|th)?(?![\w.:]|\s*(?:s|sec|secs|second|seconds|ms|milliseconds)\b)"
@@ -31,6 +34,22 @@ def level_number(name: str) -> int:
     """The number of a standard level name; 0 for an unknown one."""
     number = logging.getLevelName(name)
     return number if isinstance(number, int) else 0
+
+
+def check_level(value: object, name: str = "log_level") -> str:
+    """Check an argument that is the name of a level.
+
+    Raises:
+        ValueError: There is no such level.
+    """
+    if value not in LEVELS:
+        raise ValueError(f"{name} must be one of {', '.join(LEVELS)}, got {value!r}")
+    return str(value)
+
+
+def not_of_clients(records: Iterable[Logged]) -> list[Logged]:
+    """The records that HTTP clients, SDKs and event loops did not write of their own accord."""
+    return [record for record in records if record.logger.split(".")[0] not in _CLIENTS]
 
 
 def about_retries(records: Iterable[Logged]) -> list[Logged]:

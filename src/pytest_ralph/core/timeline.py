@@ -68,8 +68,9 @@ class CallEnded(Event):
         index: Which call, from 0.
         error: Type and message of what it raised, or None.
         endless: Whether it was ended by the world.
-        kinds: Full names of the class of what it raised and of all its base classes.
-        own: Whether that was raised by a line of the body itself, and not in what it calls.
+        kinds: Full names of the classes of what it raised, the most special first.
+        own: Whether the test itself raised it, about something that the code under test has returned, and not
+            what it calls.
     """
 
     index: int
@@ -164,9 +165,15 @@ class Performed(Wire):
 
 @dataclass(frozen=True, kw_only=True)
 class Answered(Wire):
-    """The last byte of an answer was sent."""
+    """The last byte of an answer was sent.
+
+    Attributes:
+        status: The status code.
+        retry_after: After how many virtual seconds it asked the client to come back, if it did.
+    """
 
     status: int
+    retry_after: float | None = None
 
     def text(self) -> str:
         return f"answer {self.status}"
@@ -250,6 +257,14 @@ class FaultMet(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spared(Event):
+    """A fault was aimed at a request that cannot meet it, and the answer was healthy."""
+
+    upstream: str
+    fault: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Waited(Event):
     """The code waited without the network.
 
@@ -283,6 +298,17 @@ class Logged(Event):
 
     def text(self) -> str:
         return f"log {self.level} {short(self.message, 80)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandedOver(Event):
+    """The test handed over what the code under test returned, by ``ralph_returned``.
+
+    Attributes:
+        value: The value.
+    """
+
+    value: object
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -419,6 +445,18 @@ class CutShort(Event):
 
     def text(self) -> str:
         return f"ended by the world: {self.limit}"
+
+
+def classes(kind: type[BaseException]) -> tuple[str, ...]:
+    """The names of an exception class and of those it is derived from, the most special first.
+
+    Names tell more than the classes themselves, where a module is loaded twice.
+
+    Example:
+        >>> classes(FileNotFoundError)
+        ('builtins.FileNotFoundError', 'builtins.OSError', 'builtins.Exception', 'builtins.BaseException')
+    """
+    return tuple(f"{each.__module__}.{each.__qualname__}" for each in kind.__mro__[:-1])
 
 
 E = TypeVar("E", bound=Event)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
-from typing import Any
+from contextlib import AbstractContextManager, ExitStack, suppress
+from typing import Any, TypeVar
 
 import pytest
 
 from pytest_ralph.core.fault import Fault, can_show
 from pytest_ralph.core.quantity import seconds as as_seconds
-from pytest_ralph.core.timeline import Timeline, Waited
+from pytest_ralph.core.timeline import HandedOver, Timeline, Waited
 from pytest_ralph.engine.session import CASE
 from pytest_ralph.faults import Slow, Status
 from pytest_ralph.world.callables import Dependency
 from pytest_ralph.world.upstream import Upstream
 from pytest_ralph.world.world import World
+
+T = TypeVar("T")
 
 
 class Clock:
@@ -150,3 +153,17 @@ def server_error(request: pytest.FixtureRequest) -> Everywhere:
         return Status(code)
 
     return Everywhere(_world(request), "ralph_5xx", make)
+
+
+def returned(request: pytest.FixtureRequest) -> Callable[[T], T]:
+    """See the ``ralph_returned`` fixture."""
+    recorder = _world(request).recorder
+
+    def hand_over(value: T) -> T:
+        kept = value
+        with suppress(Exception):  # what cannot be copied is hardly changed later
+            kept = copy.deepcopy(value)
+        recorder.add(HandedOver, value=kept)
+        return value
+
+    return hand_over

@@ -20,7 +20,7 @@ import pytest
 from pytest_ralph.core import pasting
 from pytest_ralph.core.attempts import operation
 from pytest_ralph.core.fault import Fault, Kind, Request, can_show
-from pytest_ralph.core.location import Locator
+from pytest_ralph.core.location import Location, Locator
 from pytest_ralph.core.masking import short
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import Play
@@ -31,8 +31,10 @@ from pytest_ralph.core.timeline import (
     FaultMet,
     Mocked,
     Requested,
+    Spared,
     Timeline,
     Tried,
+    classes,
 )
 from pytest_ralph.engine.body import Body
 from pytest_ralph.engine.entry import followed
@@ -87,7 +89,7 @@ class Player:
         test: Id of the test, without the scenario.
         faults: What the gates want played, in this scenario or another.
         reached: Operations that the healthy call performed, and that can show any of these faults.
-        met: Operations that met a fault aimed at them.
+        met: Operations that met a fault aimed at them, or are spared by it.
     """
 
     world: World
@@ -186,7 +188,8 @@ class Player:
         stage = Directed(player=self, scenario=scenario, targets=targets)
         scenario.course.play(stage)
         timeline = Timeline((*stage.noted, *self.world.timeline))
-        self.met += [targets[0].name] if targets and timeline.of(FaultMet) else []
+        # Where a fault cannot be met at all, it is no gap that it was not.
+        self.met += [targets[0].name] if targets and timeline.of(FaultMet, Spared) else []
         return Play(
             scenario=scenario,
             timeline=timeline,
@@ -236,10 +239,16 @@ class Player:
             index=index,
             error=None if error is None else _told(error),
             endless=isinstance(error, Ended),
-            kinds=() if error is None else _kinds(error),
-            own=error is not None and self.body.raised(error),
+            kinds=() if error is None else classes(type(error)),
+            own=error is not None and self._is_own(error, location),
             location=location,
         )
+
+    def _is_own(self, error: BaseException, location: Location | None) -> bool:
+        """Whether the body itself raised an error, or an assertion in a function of its module."""
+        if self.body.raised(error):
+            return True
+        return isinstance(error, AssertionError) and location is not None and self.locator.is_test(location)
 
 
 @dataclass(kw_only=True)
@@ -387,10 +396,6 @@ def _repeated(timeline: Timeline) -> frozenset[str]:
     places = Counter((each.upstream, each.site) for each in requests)
     loops = {f"{upstream} loop" for (upstream, _), count in places.items() if count > 1}
     return frozenset(loops | {name for name, count in (services | operations).items() if count > 1})
-
-
-def _kinds(error: BaseException) -> tuple[str, ...]:
-    return tuple(f"{each.__module__}.{each.__qualname__}" for each in type(error).__mro__[:-1])
 
 
 def _told(error: BaseException) -> str:

@@ -26,7 +26,15 @@ from pytest_ralph.engine.gates import (
 from pytest_ralph.world.world import Seams, World, unavailable
 
 FIXTURES = frozenset(
-    {"ralph_5xx", "ralph_callable", "ralph_clock", "ralph_slow", "ralph_timeline", "ralph_upstream"}
+    {
+        "ralph_5xx",
+        "ralph_callable",
+        "ralph_clock",
+        "ralph_returned",
+        "ralph_slow",
+        "ralph_timeline",
+        "ralph_upstream",
+    }
 )
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 from pytest_ralph.faults.answer import Hang, Status, Truncate, Unauthorized
 from pytest_ralph.faults.composed import Randomly, Sequence
 from pytest_ralph.faults.connection import CloseEarly, DnsFailure, Refuse, Reset, Unreachable
+from pytest_ralph.faults.content import Malformed
 from pytest_ralph.faults.exceptions import Raises
+from pytest_ralph.faults.limit import RateLimited
 from pytest_ralph.faults.lost import AnswerLost
 from pytest_ralph.faults.pace import Bandwidth, Dribble, Slow
 from pytest_ralph.faults.tls import TlsError
@@ -21,8 +23,10 @@ __all__ = [
     "DnsFailure",
     "Dribble",
     "Hang",
+    "Malformed",
     "Raises",
     "Randomly",
+    "RateLimited",
     "Refuse",
     "Reset",
     "Sequence",

@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Any, TypeVar, overload
 
 from pytest_ralph.core.attempts import Attempt, Operation, ended_badly, operations
-from pytest_ralph.core.logs import about_retries, level_number, numbers
+from pytest_ralph.core.logs import about_retries, check_level, level_number, numbers
 from pytest_ralph.core.masking import short
 from pytest_ralph.core.quantity import durations, seconds, times
 from pytest_ralph.core.scenario import Calls, Scenario, once
@@ -29,7 +29,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 CLIENT_ERRORS = (400, 401, 403, 404, 409, 422)
 SERVER_ERRORS = (500, 502, 503, 504)
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 Failure = str | int | type[Exception]
 """What ``on`` and ``never_on`` take: a kind of failure, a status code, or an exception of a callable."""
@@ -204,8 +203,6 @@ def _spec(
             "give as many waits as retries"
         )
     check_scenarios(scenarios)
-    if log_level not in LEVELS:
-        raise ValueError(f"log_level must be one of {', '.join(LEVELS)}, got {log_level!r}")
     transient = _failures(on, "on")
     final = _failures(_usual_final(transient) if never_on is None else never_on, "never_on")
     if not transient:
@@ -219,7 +216,7 @@ def _spec(
         jitter=_number(jitter, "jitter", 0.0, 1.0),
         on=transient,
         never_on=final,
-        log_level=str(log_level),
+        log_level=check_level(log_level),
         factor=growth,
         scenarios=scenarios,
     )

@@ -20,6 +20,7 @@ from pytest_ralph.core.fault import (
     Send,
     Step,
 )
+from pytest_ralph.core.retryafter import retry_after
 from pytest_ralph.core.timeline import (
     Abandoned,
     Answered,
@@ -28,6 +29,7 @@ from pytest_ralph.core.timeline import (
     FaultMet,
     Performed,
     Requested,
+    Spared,
     Unmatched,
 )
 from pytest_ralph.world.line import Carrier, Host, Sender
@@ -62,10 +64,13 @@ class Exchange:
         self.upstream = upstream
         self._host = host
         self._carrier = carrier
-        self._healthy = healthy or (lambda: upstream.answer(request))
+        self._declared = healthy or (lambda: upstream.answer(request))
+        self._healthy: Answer | None = None
         self._steps: Iterator[Step] = iter(())
         self._sender = sender or host.sender()
         self.attempt = attempt
+        self._since_met = 0.0
+        self._headers: tuple[tuple[str, str], ...] = ()
         self.status = 0
         self.over = False
 
@@ -76,11 +81,22 @@ class Exchange:
         """The request that arrived."""
         return self._request
 
+    @property
+    def now(self) -> float:
+        """The date, in virtual seconds since 1970."""
+        return self._host.date()
+
+    @property
+    def since_met(self) -> float:
+        """Virtual seconds since a request met the fault for the first time."""
+        return self._since_met
+
     def healthy(self) -> Answer:
-        """The answer declared for it; its effects happen now."""
-        answer = self._healthy()
-        self._record(Performed, status=answer.status)
-        return answer
+        """The answer declared for it, made once: then its effects happen."""
+        if self._healthy is None:
+            self._healthy = self._declared()
+            self._record(Performed, status=self._healthy.status)
+        return self._healthy
 
     # -- how it goes ----------------------------------------------------------------------------------
 
@@ -101,14 +117,19 @@ class Exchange:
             headers=request.headers,
             body=request.body,
         )
+        if fault is not None and not self._fits(fault):
+            self._host.record(Spared, upstream=self.upstream.url, fault=repr(fault))
+            fault = None
         if fault is not None:
+            self._since_met = self.upstream.plan.since_met(fault, self._host.moment())
             self._host.record(FaultMet, upstream=self.upstream.url, fault=repr(fault), attempt=self.attempt)
         self._steps = self._choose(fault)
         self._go_on()
 
     def answered(self) -> None:
         """The last byte of the answer is out."""
-        self._end(Answered, status=self.status)
+        told = retry_after(self._headers, self._host.date())
+        self._end(Answered, status=self.status, retry_after=told)
 
     def broken(self, how: str | None = None) -> None:
         """The service has broken off, in the way told."""
@@ -133,6 +154,12 @@ class Exchange:
             thread=self._sender.thread,
             **fields,
         )
+
+    def _fits(self, fault: Fault) -> bool:
+        try:
+            return fault.fits(self)
+        except Exception:  # noqa: BLE001 - a declared callback may raise: that comes out when it is answered
+            return True
 
     # -- the steps ------------------------------------------------------------------------------------
 
@@ -204,7 +231,7 @@ class Exchange:
         return True
 
     def _head(self, answer: Answer, length: int | None = None) -> None:
-        self.status = answer.status
+        self.status, self._headers = answer.status, answer.headers
         self._carrier.head(self._request, answer, length)
 
     def _wake_up(self) -> None:

@@ -53,6 +53,12 @@ class Host(Protocol):
     def record(self, kind: type[Event], **fields: object) -> None:
         """Write to the timeline."""
 
+    def moment(self) -> int:
+        """The present moment, in virtual nanoseconds."""
+
+    def date(self) -> float:
+        """The date, in virtual seconds since 1970."""
+
     def next_attempt(self) -> int:
         """Number a new attempt."""
 

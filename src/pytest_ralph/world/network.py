@@ -627,6 +627,12 @@ class _Host:
             fields.setdefault("site", end.site)
         self._network._recorder.add(kind, **fields)
 
+    def moment(self) -> int:
+        return self._network._recorder.moment
+
+    def date(self) -> float:
+        return self._network._recorder.date
+
     def next_attempt(self) -> int:
         return self._network._recorder.next_attempt()
 

@@ -68,6 +68,7 @@ class Plan:
     def __init__(self) -> None:
         self._shown: tuple[Injection, ...] = ()
         self._began: dict[Injection, Fault | None] = {}
+        self._first_met: dict[str, int] = {}
         self.era = 0
         """Counts how often faults have begun that open connections do not survive."""
 
@@ -96,6 +97,7 @@ class Plan:
                 clients begins.
             scope: What it is limited to; None for the whole dependency.
         """
+        self._first_met.clear()
         others = tuple(each for each in self._shown if each.scope != scope)
         self.put_back((*others, Injection(fault, times, only, after, scope)))
 
@@ -138,6 +140,15 @@ class Plan:
                 break
         self._note()
         return met
+
+    def since_met(self, fault: Fault, moment: int) -> float:
+        """Seconds since a request met a fault for the first time after it was injected.
+
+        Args:
+            fault: The fault.
+            moment: The present moment, at which a request meets it, in virtual nanoseconds.
+        """
+        return (moment - self._first_met.setdefault(repr(fault), moment)) / 1e9
 
     @property
     def breaks_connections(self) -> bool:

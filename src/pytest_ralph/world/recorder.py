@@ -80,6 +80,11 @@ class Recorder:
         """The present moment, in virtual nanoseconds."""
         return self._clock.now
 
+    @property
+    def date(self) -> float:
+        """The date, in virtual seconds since 1970."""
+        return self._clock.wall / 1e9
+
     def seconds(self, moment: int) -> float:
         """A moment as seconds on the timeline."""
         return round((moment - self._start) / 1e9, 6)
