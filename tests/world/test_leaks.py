@@ -49,7 +49,7 @@ TYPES = (
         _queue.SimpleQueue,
     ),
     *(select.epoll, type(select.poll()), asyncio.BaseEventLoop, concurrent.futures.ThreadPoolExecutor),
-    *(HTTP2Connection, AsyncHTTP2Connection),
+    *(HTTP2Connection, AsyncHTTP2Connection, threading.Thread),
     *(trio.Nursery, uvloop.Loop, logging.Logger, logging.Handler, structlog.PrintLogger),
 )
 BUILTINS: tuple[Any, ...] = (

@@ -176,6 +176,9 @@ def _waits_forever(spec: Timeout, play: Play) -> Verdict | None:
     for cut in play.timeline.of(CutShort):
         what = f"goes on for ever: {cut.limit}"
         return failed("the call ends", what, cut.location or first, play.timeline)
+    left = next((each for each in attempts(play.timeline) if each.outcome == "pending"), None)
+    if left is not None:
+        return untested(f"{left.name} was still waited for elsewhere when the call had ended", play.timeline)
     return PASSED
 
 

@@ -21,6 +21,14 @@ def module() -> Any:
     return sys.modules.get("asyncio")
 
 
+def current_task() -> Any:
+    """The task that runs now, if one does."""
+    try:
+        return module().current_task()
+    except RuntimeError:
+        return None
+
+
 _REFUSAL = (
     "pytest-ralph: {} waits and connects in C, where neither virtual time nor the simulated services can be "
     "seen. Run the gated test on asyncio's own event loop: asyncio.run instead of uvloop.run, and no policy "

@@ -49,7 +49,8 @@ _ROUSED_AT_MOST = 20
 def strand() -> int:
     """What tells lines of execution apart: positive for threads, negative for what runs beside others."""
     own = _STRAND.get()
-    return threading.get_ident() if own is None else own
+    # Not `threading.get_ident`: it gives the number of a thread that has ended to the next one.
+    return threading.get_native_id() if own is None else own
 
 
 def branch_off(number: int) -> None:
@@ -83,6 +84,7 @@ class Tasks:
         """Begin to follow. Returns what undoes it."""
         with ExitStack() as stack:
             stack.callback(_set(ThreadPoolExecutor, "submit", self._submit(ThreadPoolExecutor.submit)))
+            stack.callback(_set(threading.Thread, "start", self._start(threading.Thread.start)))
             if (asyncio := aio.module()) is not None:
                 stack.callback(aio.refuse_foreign_loops())
                 loop = asyncio.BaseEventLoop
@@ -130,7 +132,8 @@ class Tasks:
                     for variable in (ORIGIN, _STRAND):
                         kwargs["context"].run(variable.set, variable.get())
                 task = original(loop, coro, **kwargs)
-                started(lambda: not task.done())
+                # One that starts its successor is about to end.
+                started(lambda: not task.done() and task is not aio.current_task())
             return task
 
         return create_task
@@ -172,6 +175,26 @@ class Tasks:
 
         return submit
 
+    def _start(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def start(thread: threading.Thread) -> None:
+            # A library's own threads do not do a part of their caller's work.
+            if not self._is_spawned():
+                original(thread)
+                return
+            with self._starting() as started:
+                origin, number, run = ORIGIN.get(), strand(), thread.run
+
+                def run_as_part() -> None:
+                    with _having(ORIGIN, origin), _having(_STRAND, number):
+                        run()
+
+                thread.run = run_as_part  # type: ignore[method-assign]
+                original(thread)
+                started(lambda: thread.is_alive() and thread is not threading.current_thread())
+
+        return start
+
     def _call_later(self, original: Callable[..., Any], sleep: Any) -> Callable[..., Any]:
         @functools.wraps(original)
         def call_later(loop: Any, delay: float, callback: Any, *args: Any, **kwargs: Any) -> Any:
@@ -211,7 +234,7 @@ class Tasks:
 
     def _is_spawned(self) -> bool:
         """Whether it is the user's code that starts something, to run beside others."""
-        frame: FrameType | None = sys._getframe(2)
+        frame: FrameType | None = sys._getframe(1)
         name = ""
         while frame is not None:
             if self._locator.is_user(frame.f_code.co_filename):
