@@ -77,6 +77,23 @@ def test_each_flaw_fails_its_own_criterion(project: Project, subject: str, not_p
     assert outcome.code == 1
 
 
+def test_a_library_retries_a_method_and_a_loop_around_it_shows(project: Project):
+    right = judge(project, RETRY, "converting.by_tenacity()", dependency="Client.get")
+    assert right.not_passed() == {}, right.output
+
+    wrong = judge(project, RETRY, "converting.stacked()", dependency="Client.get")
+    evidence = wrong.criterion("retry.max-retries")["evidence"]
+    assert evidence["observed"] == "7 retries of call Client.get"
+    assert evidence["location"]["function"] == "by_tenacity"
+
+
+def test_calls_at_the_same_time_are_no_retries_of_one_another(project: Project):
+    marker = "@ralph.retry(on=('timeout', ConnectionError))\n        @ralph.timeout(5)"
+
+    outcome = judge(project, marker, "converting.gathered()", dependency="fetch_async")
+    assert outcome.not_passed() == {}, outcome.output
+
+
 @pytest.mark.parametrize(
     ("subject", "criterion", "expected", "observed", "scenario"),
     [

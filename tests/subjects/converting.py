@@ -7,7 +7,9 @@ import logging
 import time
 from collections.abc import Sequence
 
-from tests.subjects.rates import RateError, UnknownCurrencyError, fetch, fetch_async
+import tenacity
+
+from tests.subjects.rates import Client, RateError, UnknownCurrencyError, fetch, fetch_async
 
 log = logging.getLogger("converting")
 
@@ -111,3 +113,38 @@ async def too_long() -> float:
 async def no_retry_async() -> float:
     """Gives up at once."""
     return await convert_async(retries=0)
+
+
+_CLIENT = Client()
+
+
+def _tell(state: tenacity.RetryCallState) -> None:
+    log.warning("attempt %d failed", state.attempt_number)
+
+
+@tenacity.retry(
+    stop=tenacity.stop_after_attempt(4),
+    wait=tenacity.wait_exponential(multiplier=1),
+    retry=tenacity.retry_if_exception_type((ConnectionError, TimeoutError)),
+    before_sleep=_tell,
+    reraise=True,
+)
+def by_tenacity() -> float:
+    """A method of a client in a module global, tried again by a library."""
+    return _CLIENT.get(100)
+
+
+def stacked() -> float:
+    """A loop around a library: their numbers multiply."""
+    for last in (False, True):
+        try:
+            return by_tenacity()
+        except ConnectionError:
+            if last:
+                raise
+    raise AssertionError("unreachable")
+
+
+async def gathered() -> list[float]:
+    """Three at the same time."""
+    return await asyncio.gather(*(convert_async() for _ in range(3)))

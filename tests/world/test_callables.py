@@ -18,6 +18,7 @@ from pytest_ralph import faults
 from pytest_ralph.core.attempts import attempts, operations
 from pytest_ralph.core.fault import Fault
 from pytest_ralph.core.timeline import FaultMet, GaveUp, Raised, Requested, Returned, Stuck, Waited
+from pytest_ralph.engine.play import Target, _inject
 from pytest_ralph.world.endings import NeverEnds
 from pytest_ralph.world.world import World
 from tests.subjects import rates
@@ -339,6 +340,16 @@ def test_what_cannot_be_replaced_is_refused(world: World, target: Any, message: 
 def test_faults_of_services_are_refused(world: World, fault: Any, message: str):
     with pytest.raises((TypeError, ValueError), match=re.escape(message)):
         world.callable(HERE + "fetch").inject(fault)
+
+
+def test_no_scenario_shows_a_callable_a_fault_of_services(world: World):
+    callable_ = world.callable(HERE + "fetch")
+    target = Target(upstream=callable_, operation="call fetch")
+
+    _inject(faults.Raises(KeyError), None, [target])
+    _inject(faults.Status(503), None, [target])
+
+    assert [each.fault for each in callable_.plan.shown] == [faults.Raises(KeyError)]
 
 
 def test_two_declarations_that_differ_are_refused(world: World):

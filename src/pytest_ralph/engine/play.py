@@ -362,7 +362,9 @@ def _can_be_aimed(fault: Fault, target: Target) -> bool:
 
 
 def _inject(fault: Fault, times: int | None, targets: list[Target]) -> None:
-    for upstream in dict.fromkeys(target.upstream for target in targets):
+    # What a course injects in addition may be for dependencies of another kind: it is not met there.
+    able = [target for target in targets if can_show(target.upstream.kind, fault)]
+    for upstream in dict.fromkeys(target.upstream for target in able):
         mine = [target for target in targets if target.upstream is upstream]
         if fault.connect_stage:
             upstream.plan.inject(fault, times=times, after=mine[0].after)

@@ -207,7 +207,7 @@ def _spec(
     final = _failures(_usual_final(transient) if never_on is None else never_on, "never_on")
     if not transient:
         raise ValueError("on must name at least one failure: there is nothing to retry otherwise")
-    if both := sorted({_written(each) for each in {*transient} & {*final}}):
+    if both := sorted({_kind(each) for each in {*transient} & {*final}}):
         raise ValueError(f"on and never_on both name {', '.join(both)}")
     return Retry(
         max_retries=max_retries,
