@@ -233,3 +233,105 @@ def test_another_service_is_a_fallback_and_is_left_in_peace(project: Project):
     )
 
     check(project.run("--ralph"), {})
+
+
+WAIT_FOR = """
+import asyncio
+import logging
+import httpx
+
+log = logging.getLogger(__name__)
+kept = {}
+
+async def fetch():
+    async with httpx.AsyncClient(timeout=None) as client:
+        answer = await client.get("http://rates.example/v1/rates")
+        answer.raise_for_status()
+        return answer.json()["usd"]
+
+async def rate():
+    try:
+        kept["usd"] = await asyncio.wait_for(fetch(), 0.4)
+    except (asyncio.TimeoutError, httpx.HTTPError) as problem:
+        log.warning("serving what was kept: %r", problem)
+    return kept["usd"]
+"""
+
+IN_A_THREAD = """
+import concurrent.futures
+import logging
+import requests
+
+log = logging.getLogger(__name__)
+pool = concurrent.futures.ThreadPoolExecutor(4)
+kept = {}
+
+def fetch():
+    answer = requests.get("http://rates.example/v1/rates", timeout=5)
+    answer.raise_for_status()
+    return answer.json()["usd"]
+
+def rate():
+    try:
+        kept["usd"] = pool.submit(fetch).result(timeout=0.4)
+    except (concurrent.futures.TimeoutError, requests.RequestException) as problem:
+        log.warning("serving what was kept: %r", problem)
+    return kept["usd"]
+"""
+
+BREAKER = """
+import logging
+import pybreaker
+import requests
+
+log = logging.getLogger(__name__)
+breaker = pybreaker.CircuitBreaker(fail_max=1, reset_timeout=60)
+kept = {}
+
+@breaker
+def fetch():
+    answer = requests.get("http://rates.example/v1/rates", timeout=0.4)
+    answer.raise_for_status()
+    return answer.json()["usd"]
+
+def rate():
+    try:
+        kept["usd"] = fetch()
+    except (requests.RequestException, pybreaker.CircuitBreakerError) as problem:
+        log.warning("serving what was kept: %r", problem)
+    return kept["usd"]
+"""
+
+HALF_OF_HTTPX = """
+import logging
+import httpx
+
+log = logging.getLogger(__name__)
+kept = {}
+
+def rate():
+    try:
+        answer = httpx.get("http://rates.example/v1/rates", timeout=0.4)
+        answer.raise_for_status()
+        kept["usd"] = answer.json()["usd"]
+    except (httpx.TimeoutException, httpx.HTTPStatusError) as problem:
+        log.warning("serving what was kept: %r", problem)
+    return kept["usd"]
+"""
+
+
+def test_a_deadline_of_asyncio(project: Project):
+    check(judge(project, WAIT_FOR, asynchronous=True), {})
+
+
+@pytest.mark.parametrize(
+    ("client", "not_passed"),
+    [
+        (IN_A_THREAD, {}),
+        (BREAKER, {}),
+        # ConnectError and ReadError are neither.
+        (HALF_OF_HTTPX, {"serves-fallback": "fail"}),
+    ],
+)
+def test_other_ways_to_fall_back(project: Project, client: str, not_passed: dict[str, str]):
+    check(judge(project, client), not_passed)
