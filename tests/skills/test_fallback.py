@@ -156,3 +156,33 @@ def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
     project: Project, marker: str, message: str
 ):
     project.check_refused(marker, message)
+
+
+@pytest.mark.parametrize(
+    ("ending", "not_passed"),
+    [
+        ("service.heal(); rates.right()", {}),
+        ("pass", {"fallback.prefers-live": "not_exercised"}),
+    ],
+)
+def test_a_test_of_ones_own_is_judged_by_what_it_plays(
+    project: Project, ending: str, not_passed: dict[str, str]
+):
+    project.write(
+        test_it=f"""
+        from tests.subjects import rates
+
+        @ralph.fallback(scenarios="manual")
+        def test_rates(ralph_upstream):
+            service = ralph_upstream("http://rates.example")
+            service.get("/v1/rates", json={{"usd": 1.08}})
+            rates.right()
+            service.inject(ralph.faults.Status(503))
+            rates.right()
+            {ending}
+        """
+    )
+
+    outcome = project.run("--ralph")
+
+    assert not_passed == outcome.not_passed(), outcome.output

@@ -127,3 +127,33 @@ def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
     project: Project, marker: str, message: str
 ):
     project.check_refused(marker, message)
+
+
+@pytest.mark.parametrize(
+    ("forms", "not_passed"),
+    [
+        (("seconds", "http-date"), {}),
+        (("seconds",), {"rate-limit.waits-http-date": "not_exercised"}),
+        (("http-date",), {"rate-limit.waits-retry-after": "not_exercised"}),
+    ],
+)
+def test_a_test_of_ones_own_is_judged_by_the_forms_it_plays(
+    project: Project, forms: tuple[str, ...], not_passed: dict[str, str]
+):
+    project.write(
+        test_it=f"""
+        from tests.subjects import searches
+
+        @ralph.rate_limit(scenarios="manual")
+        def test_search(ralph_upstream):
+            service = ralph_upstream("http://search.example")
+            service.get("/v1/search", json={{"found": []}})
+            for form in {forms!r}:
+                service.inject(ralph.faults.RateLimited(7, form=form))
+                searches.right()
+        """
+    )
+
+    outcome = project.run("--ralph")
+
+    assert not_passed == outcome.not_passed(), outcome.output

@@ -12,14 +12,23 @@ from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 from pytest_ralph.core.attempts import Attempt, attempts
-from pytest_ralph.core.fault import Fault
+from pytest_ralph.core.fault import Connect, Fault
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.logs import check_level, level_number, not_of_clients
 from pytest_ralph.core.masking import short
 from pytest_ralph.core.quantity import duration, seconds
 from pytest_ralph.core.scenario import HEALTHY, Scenario, Stage
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed, untested
-from pytest_ralph.core.timeline import CallEnded, CallStarted, Event, FaultMet, HandedOver, Logged, Timeline
+from pytest_ralph.core.timeline import (
+    CallEnded,
+    CallStarted,
+    Connected,
+    Event,
+    FaultMet,
+    HandedOver,
+    Logged,
+    Timeline,
+)
 from pytest_ralph.faults import Hang, Refuse, Reset, Status, Truncate, Unreachable
 from pytest_ralph.marker import Decorator, attach, check_scenarios
 
@@ -248,10 +257,11 @@ def _logs_fallback(spec: Fallback, play: Play) -> Verdict | None:
 
 def _told(call: Timeline) -> list[Logged]:
     """What was logged since the last attempt to reach the service began: before it, retries are told."""
-    tries = [attempt.number for attempt in attempts(call) if attempt.failed]
+    tries = {attempt.number for attempt in attempts(call) if attempt.failed}
+    tries |= {event.attempt for event in call.of(Connected) if event.outcome != Connect.ACCEPT.value}
     if not tries:
         return []
-    start = next(at for at, event in enumerate(call) if getattr(event, "attempt", None) == tries[-1])
+    start = next(at for at, event in enumerate(call) if getattr(event, "attempt", None) == max(tries))
     return not_of_clients(Timeline(call[start:]).of(Logged))
 
 
@@ -313,10 +323,18 @@ def _asks_again(attempt: Attempt, during: Sequence[Timeline]) -> bool:
     if attempt.failed:
         return False
     return any(
-        each.failed and each.upstream == attempt.upstream and _kind(each) in (None, _kind(attempt))
+        upstream == attempt.upstream and kind in (None, _kind(attempt))
         for call in during
-        for each in attempts(call)
+        for upstream, kind in _unserved(call)
     )
+
+
+def _unserved(call: Timeline) -> set[tuple[str, str | None]]:
+    """Which services were asked for what in vain; None where it went no further than connecting."""
+    found = {(each.upstream, _kind(each)) for each in attempts(call) if each.failed}
+    return found | {
+        (event.upstream, None) for event in call.of(Connected) if event.outcome != Connect.ACCEPT.value
+    }
 
 
 def _kind(attempt: Attempt) -> str | None:
@@ -383,7 +401,9 @@ def _returned(call: Timeline) -> bool:
 
 def _cause(call: Timeline) -> Location | None:
     """The user's line that made the last request that failed."""
-    return next((each.location for each in reversed(attempts(call)) if each.failed), None)
+    failures = [each.location for each in attempts(call) if each.failed]
+    unanswered = [event.location for event in call.of(Connected) if event.outcome != Connect.ACCEPT.value]
+    return next(iter([*reversed(failures), *unanswered]), None)
 
 
 def _slowest(call: Timeline) -> Location | None:

@@ -15,7 +15,7 @@ from pytest_ralph.core.attempts import Attempt, Operation, attempts, ended_badly
 from pytest_ralph.core.quantity import duration, seconds, times
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed
-from pytest_ralph.core.timeline import Answered, CallEnded, CutShort, Stuck
+from pytest_ralph.core.timeline import Answered, CallEnded, CutShort, FaultMet, Stuck
 from pytest_ralph.faults import RateLimited
 from pytest_ralph.marker import Decorator, attach, check_scenarios
 
@@ -195,7 +195,23 @@ def _refusals(play: Play) -> list[Refusal]:
     ]
 
 
-def _waits(spec: RateLimit, play: Play) -> Verdict | None:
+def _waits_retry_after(spec: RateLimit, play: Play) -> Verdict | None:
+    """What was refused for so many seconds is tried again after them."""
+    return _waits(play) if _was_told(play, as_date=False) else None
+
+
+def _waits_http_date(spec: RateLimit, play: Play) -> Verdict | None:
+    """What was refused until a date is tried again then."""
+    return _waits(play) if _was_told(play, as_date=True) else None
+
+
+def _was_told(play: Play, *, as_date: bool) -> bool:
+    """Whether the time was told in this form. A test of the user's own may play one of them only."""
+    met = [event.fault for event in play.timeline.of(FaultMet) if event.fault.startswith("RateLimited(")]
+    return not play.scenario.manual or any(("form='http-date'" in fault) == as_date for fault in met)
+
+
+def _waits(play: Play) -> Verdict | None:
     """Each refused operation is tried again when its time has come, and the call succeeds."""
     refused = {each.attempt.number: each for each in _refusals(play) if each.asked is not None}
     judged = [each for each in operations(play.timeline) if each.first.number in refused]
@@ -299,7 +315,7 @@ SKILL = Skill(
             kind="pass",
             text=lambda _: "waits as many seconds as Retry-After says, and tries again",
             scenarios=_in_seconds,
-            judge=_waits,
+            judge=_waits_retry_after,
             untested=_NO_REFUSAL,
             fix=lambda _: (
                 "On status 429, read Retry-After and wait that many seconds before the next attempt, as long "
@@ -312,7 +328,7 @@ SKILL = Skill(
             kind="pass",
             text=lambda _: "waits until the date in Retry-After, and tries again",
             scenarios=_as_date,
-            judge=_waits,
+            judge=_waits_http_date,
             untested=_NO_REFUSAL,
             fix=lambda _: (
                 "Read Retry-After as a date where it is no number, with "
