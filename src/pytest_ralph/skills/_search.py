@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import hypothesis
 from hypothesis.database import ExampleDatabase
-from hypothesis.errors import Flaky
+from hypothesis.errors import Flaky, Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
 T = TypeVar("T")
@@ -91,6 +91,10 @@ def search(
             test()
         except (_FoundError, Flaky):
             return True  # what the code did with a value once, it does in production, if not every time
+        except Unsatisfiable:
+            if left_out is reuse:
+                raise
+            # The database has nothing for this search.
     return False
 
 
