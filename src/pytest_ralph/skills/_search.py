@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
+from unittest import SkipTest
 
 import hypothesis
 from hypothesis.database import ExampleDatabase
@@ -91,7 +92,7 @@ def search(
             test()
         except (_FoundError, Flaky):
             return True  # what the code did with a value once, it does in production, if not every time
-        except Unsatisfiable:
+        except (Unsatisfiable, SkipTest):
             if left_out is reuse:
                 raise
             # The database has nothing for this search.
