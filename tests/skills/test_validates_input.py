@@ -263,6 +263,63 @@ def test_a_body_that_ignores_the_argument_is_red(project: Project):
     assert "test_charge(amount=float('nan')) returned" in observed
 
 
+def test_a_call_to_an_undeclared_host_is_too_early_and_hides_the_rejection(project: Project):
+    more = """
+import requests
+def alerts(amount, token):
+    try:
+        validation.check_amount(amount)
+        validation.check_token(token)
+    except ValueError:
+        requests.post("https://alerts.example/x", timeout=10)
+        raise
+    return validation.send(amount, token)
+validation.alerts = alerts
+"""
+    outcome = judge(project, "validation.alerts(amount, token)", more=more)
+
+    assert outcome.not_passed() == {"validates-input.rejects-invalid": "not_exercised", **CALLS}, (
+        outcome.output
+    )
+    observed = outcome.criterion("validates-input.rejects-invalid")["evidence"]["observed"]
+    assert "refused: alerts.example is not declared; take that call away, or add" in observed
+    called = outcome.criterion("validates-input.calls-before-validation")["evidence"]["observed"]
+    assert "after: refused: alerts.example is not declared" in called
+
+
+def test_methods_models_and_threads(project: Project):
+    more = """
+import threading
+class Client:
+    def __init__(self, currency):
+        self.currency = currency
+    def charge(self, amount):
+        return validation.forgets_nan(amount, "tok_visa")
+class Model(validation.pydantic.BaseModel):
+    amount: float
+validation.Client, validation.Model = Client, Model
+def in_thread(amount):
+    thread = threading.Thread(target=validation.right, args=(amount, "tok"))
+    thread.start()
+    thread.join()
+validation.in_thread = in_thread
+"""
+    for body, observed, not_passed in (
+        ("validation.Client('usd').charge(amount)", "charge(amount=float('nan')) returned", ACCEPTS | CALLS),
+        (
+            "validation.send(validation.Model(amount=amount).amount, 1)",
+            "send(amount=float('nan'), token=1) returned",
+            ACCEPTS | CALLS,
+        ),
+        ("validation.in_thread(amount)", "in_thread(amount=float('nan')) returned", ACCEPTS),
+    ):
+        gate = "@pytest.mark.filterwarnings('ignore')\n@ralph.validates_input(amount=ralph.invalid.amounts())"
+        outcome = judge(project, body, gate=gate, more=more)
+
+        assert outcome.not_passed() == not_passed, outcome.output
+        assert observed in outcome.criterion("validates-input.rejects-invalid")["evidence"]["observed"]
+
+
 def test_a_body_that_skips_shows_nothing(project: Project):
     body = "if amount != 100: pytest.skip('not mine')\n    validation.right(amount, token)"
     outcome = judge(project, body)
@@ -335,7 +392,7 @@ validation.rare = rare
 
 
 @pytest.mark.usefixtures("restored")
-def test_an_example_of_the_database_is_tried_first(project: Project):
+def test_an_example_of_the_database_is_tried(project: Project):
     # Two values are tried, and hardly the one in ten thousand that is accepted: the second run has it from
     # the database.
     more = (
@@ -367,7 +424,7 @@ def written():
 
     assert second.criterion("validates-input.rejects-invalid")["status"] == "fail", second.output
     calls = eval((project.pytester.path / "calls.txt").read_text())
-    assert calls[:2] == [777, 777]  # the healthy call, and the first case
+    assert 777 in calls[2:]
 
 
 def test_as_many_values_are_tried_as_asked_for(project: Project):

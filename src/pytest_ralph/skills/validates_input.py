@@ -21,7 +21,7 @@ from pytest_ralph.core.location import Location
 from pytest_ralph.core.masking import short
 from pytest_ralph.core.scenario import HEALTHY, Scenario, Stage
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Status, Verdict, untested
-from pytest_ralph.core.timeline import CallEnded, Event, Searched, Timeline, Tried
+from pytest_ralph.core.timeline import CallEnded, Event, Outside, Searched, Timeline, Tried, Unmatched
 from pytest_ralph.marker import Decorator, attach, check_arguments
 
 if TYPE_CHECKING:
@@ -340,6 +340,10 @@ def _crossings(case: Timeline) -> list[Event]:
     return [event for event in case if event.crosses]
 
 
+def _strays(case: Timeline) -> list[Outside | Unmatched]:
+    return [*case.of(Outside), *case.of(Unmatched)]
+
+
 def _observed(tried: Tried) -> str:
     """What a call did, in words."""
     ended = tried.case.of(CallEnded)[-1]
@@ -382,6 +386,10 @@ def _rejects_invalid(spec: ValidatesInput, play: Play) -> Verdict | None:
         accepted, unclear = searched.found.get(_ACCEPTED), searched.found.get(_UNCLEAR)
         if accepted is not None:
             ended = accepted.case.of(CallEnded)[-1]
+            for stray in _strays(accepted.case) if ended.error else ():
+                # What it would have raised, had it reached what it wanted, nobody knows.
+                reason = f"{accepted.call}: {stray.text()}; take that call away, or add {stray.advice}"
+                return replace(untested(reason, accepted.case), location=stray.location)
             return _failed(
                 accepted,
                 f"{spec.rejection} for every value of {name} that is not valid",
