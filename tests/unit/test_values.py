@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_ralph import faults
+from pytest_ralph.core.attempts import operation
 from pytest_ralph.core.fault import Fault, Request
 from pytest_ralph.core.location import Location, Locator
 from pytest_ralph.core.masking import masked, short
 from pytest_ralph.core.quantity import duration, durations, seconds, times
 from pytest_ralph.core.registry import Registry, builtin
 from pytest_ralph.core.skill import PHASES, Skill
-from pytest_ralph.engine.play import operation
 from pytest_ralph.world.plan import Plan
 from pytest_ralph.world.upstream import Origin, origin
 
@@ -105,6 +105,8 @@ FAULTS: list[Fault] = [
     faults.Refuse(),
     faults.Unreachable(),
     faults.Reset(),
+    faults.AnswerLost(),
+    faults.AnswerLost("hang"),
 ]
 
 

@@ -7,6 +7,7 @@ same service, each after the one before had failed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -21,12 +22,16 @@ from pytest_ralph.core.timeline import (
     Connected,
     CutShort,
     Event,
+    FaultMet,
     GaveUp,
     Requested,
     Stuck,
     Timeline,
     Wire,
 )
+
+# A path segment that holds a digit is taken for an id, unless it is a version such as v1.
+_VARIABLE_PARTS = re.compile(r"(?<=/)(?!v\d+(?:/|$))[^/]*\d[^/]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +221,23 @@ def _retries(group: Sequence[Attempt], attempt: Attempt, repeated: frozenset[str
     if f"{attempt.upstream} {attempt.name}" in repeated:
         return last.content == attempt.content
     return True
+
+
+def operation(method: str, target: str) -> str:
+    """Method and path of a request, with parts that hold digits taken as variable.
+
+    Example:
+        >>> operation("POST", "/v1/charges/17?expand=1")
+        'POST /v1/charges/*'
+    """
+    path = target.partition("?")[0]
+    return f"{method} {_VARIABLE_PARTS.sub('*', path)}"
+
+
+def faulted(timeline: Timeline) -> list[Attempt]:
+    """The attempts that met a fault, in the order they began."""
+    met = {event.attempt for event in timeline.of(FaultMet)}
+    return [attempt for attempt in attempts(timeline) if attempt.number in met]
 
 
 def ended_badly(timeline: Timeline) -> Event | None:

@@ -47,11 +47,14 @@ class CallStarted(Event):
         callers: How many call at once.
         repeated: What the healthy call uses more than once: services, operations as ``URL METHOD PATH``, and
             services in a loop as ``URL loop``.
+        given: What the test passes to the code in every call alike, as text: constants in its body, and
+            values of its fixtures and parameters.
     """
 
     index: int
     callers: int = 1
     repeated: frozenset[str] = frozenset()
+    given: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +137,17 @@ class Requested(Wire):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Performed(Wire):
+    """The service did what a request asked for, whatever becomes of the answer.
+
+    Attributes:
+        status: The status code of the healthy answer; from 400 on, nothing was done.
+    """
+
+    status: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Answered(Wire):
     """The last byte of an answer was sent."""
 
@@ -183,10 +197,17 @@ class Abandoned(Wire):
 
 @dataclass(frozen=True, kw_only=True)
 class FaultMet(Event):
-    """A fault was really met by the code under test."""
+    """A fault was really met by the code under test.
+
+    Attributes:
+        upstream: URL of the simulated service.
+        fault: The code that makes the fault.
+        attempt: Number of the attempt that met it, from 1.
+    """
 
     upstream: str
     fault: str
+    attempt: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from pytest_ralph.faults.answer import Dribble, Hang, Status, Truncate
 from pytest_ralph.faults.connection import Refuse, Reset, Unreachable
+from pytest_ralph.faults.lost import AnswerLost
 
-__all__ = ["Dribble", "Hang", "Refuse", "Reset", "Status", "Truncate", "Unreachable"]
+__all__ = ["AnswerLost", "Dribble", "Hang", "Refuse", "Reset", "Status", "Truncate", "Unreachable"]

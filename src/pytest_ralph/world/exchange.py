@@ -20,7 +20,16 @@ from pytest_ralph.core.fault import (
     Send,
     Step,
 )
-from pytest_ralph.core.timeline import Abandoned, Answered, Broken, Event, FaultMet, Requested, Unmatched
+from pytest_ralph.core.timeline import (
+    Abandoned,
+    Answered,
+    Broken,
+    Event,
+    FaultMet,
+    Performed,
+    Requested,
+    Unmatched,
+)
 from pytest_ralph.world.line import Carrier, Host
 from pytest_ralph.world.upstream import NoAnswerError, Upstream
 
@@ -66,8 +75,10 @@ class Exchange:
         return self._request
 
     def healthy(self) -> Answer:
-        """The answer declared for it."""
-        return self._healthy()
+        """The answer declared for it; its effects happen now."""
+        answer = self._healthy()
+        self._record(Performed, status=answer.status)
+        return answer
 
     # -- how it goes ----------------------------------------------------------------------------------
 
@@ -89,7 +100,7 @@ class Exchange:
             body=request.body,
         )
         if fault is not None:
-            self._host.record(FaultMet, upstream=self._upstream.url, fault=repr(fault))
+            self._host.record(FaultMet, upstream=self._upstream.url, fault=repr(fault), attempt=self.attempt)
         self._steps = self._choose(fault)
         self._go_on()
 

@@ -324,7 +324,7 @@ class Network:
             thread=strand() if sender is None else sender.thread,
         )
         if fault is not None:
-            self._recorder.add(FaultMet, upstream=endpoint.upstream.url, fault=repr(fault))
+            self._recorder.add(FaultMet, upstream=endpoint.upstream.url, fault=repr(fault), attempt=attempt)
         return attempt, outcome
 
     def reach(self, host: str, port: int) -> Passage | str:
@@ -352,6 +352,9 @@ class Network:
             service=service,
             timeout=timeout,
             location=self._recorder.here(),
+            # Who opens it sends first; trio sends by a method that it bound before the seams were in place.
+            site=self._recorder.site(),
+            thread=strand(),
         )
         self._ends[end.inode] = end
         return end
