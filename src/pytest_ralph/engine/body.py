@@ -9,11 +9,13 @@ import asyncio
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+
+from pytest_ralph.world.tasks import branch_off
 
 Outcome = BaseException | None
 
@@ -28,6 +30,12 @@ class Body:
     def __init__(self, item: pytest.Item) -> None:
         self._item: Any = item
 
+    @property
+    def given(self) -> frozenset[str]:
+        """What the test passes in every call alike: constants in its body, and values of its fixtures."""
+        constants = getattr(getattr(self._item.obj, "__code__", None), "co_consts", ())
+        return frozenset(_texts((*constants, *self._item.funcargs.values())))
+
     def __call__(self, arguments: Mapping[str, object] | None = None) -> None:
         """Call it once.
 
@@ -40,31 +48,36 @@ class Body:
         with self._having(arguments or {}):
             self._item.runtest()
 
-    def at_once(self, callers: int, ended: Callable[[Outcome], None]) -> None:
+    def at_once(self, callers: int, *, ended: Callable[[Outcome], None], settled: Callable[[], None]) -> None:
         """Call it several times at the same moment: in threads, or in tasks if it is asynchronous.
+
+        The callers start one after another, each as soon as all before it wait for something or are done:
+        what they find does not depend on how the operating system switches between them.
 
         Args:
             callers: How many times.
             ended: Told of the end of each call, in the order they end: what was raised, or None.
-
-        Raises:
-            TypeError: It is an asynchronous test of another library than asyncio.
+            settled: Comes back when every thread waits.
         """
         if inspect.iscoroutinefunction(self._item.obj):
             self._in_tasks(callers, ended)
         else:
-            self._in_threads(callers, ended)
+            self._in_threads(callers, ended, settled)
 
-    def _in_threads(self, callers: int, ended: Callable[[Outcome], None]) -> None:
-        gate = threading.Barrier(callers)
-
-        def run() -> None:
-            gate.wait()
+    def _in_threads(
+        self, callers: int, ended: Callable[[Outcome], None], settled: Callable[[], None]
+    ) -> None:
+        def run(number: int) -> None:
+            branch_off(number)
             ended(_raised(self._item.runtest))
 
-        threads = [threading.Thread(target=run, name=f"ralph-caller-{number}") for number in range(callers)]
+        threads = [
+            threading.Thread(target=run, args=(number,), name=f"ralph-caller-{number}")
+            for number in range(callers)
+        ]
         for thread in threads:
             thread.start()
+            settled()
         for thread in threads:
             thread.join()
 
@@ -73,7 +86,8 @@ class Body:
 
         @functools.wraps(body)
         async def together(*args: Any, **kwargs: Any) -> None:
-            async def run() -> None:
+            async def run(number: int) -> None:
+                branch_off(number)
                 outcome: Outcome = None
                 try:
                     await body(*args, **kwargs)
@@ -81,11 +95,7 @@ class Body:
                     outcome = error
                 ended(outcome)
 
-            try:
-                asyncio.get_running_loop()
-            except RuntimeError:
-                raise TypeError("several callers at once need a test that runs on asyncio") from None
-            await asyncio.gather(*(run() for _ in range(callers)))
+            await _gather(run, callers)
 
         self._item.obj = together
         try:
@@ -102,6 +112,29 @@ class Body:
         finally:
             self._item.funcargs.clear()
             self._item.funcargs.update(before)
+
+
+async def _gather(run: Callable[[int], Coroutine[Any, Any, None]], callers: int) -> None:
+    """Run coroutines beside one another on the event loop that is running, asyncio's or trio's."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        import trio
+
+        async with trio.open_nursery() as nursery:
+            for number in range(callers):
+                nursery.start_soon(run, number)
+    else:
+        await asyncio.gather(*(run(number) for number in range(callers)))
+
+
+def _texts(values: Iterable[object]) -> Iterator[str]:
+    """Text and numbers among values, also in tuples, as they would stand in a message."""
+    for value in values:
+        if isinstance(value, tuple):
+            yield from _texts(value)
+        elif isinstance(value, (str, int)) and not isinstance(value, bool) and str(value):
+            yield str(value)
 
 
 def _raised(call: Callable[[], object]) -> Outcome:

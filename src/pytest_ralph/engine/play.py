@@ -9,13 +9,13 @@ module globals start alike.
 from __future__ import annotations
 
 import random
-import re
 import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from pytest_ralph.core.attempts import operation
 from pytest_ralph.core.fault import Fault, Request
 from pytest_ralph.core.location import Locator
 from pytest_ralph.core.masking import short
@@ -27,8 +27,8 @@ from pytest_ralph.world.endings import Ended, ending
 from pytest_ralph.world.upstream import Upstream
 from pytest_ralph.world.world import FAR_AHEAD, World
 
-# A path segment that holds a digit is taken for an id, unless it is a version such as v1.
-_VARIABLE_PARTS = re.compile(r"(?<=/)(?!v\d+(?:/|$))[^/]*\d[^/]*")
+# Virtual seconds between the starts of callers at the same moment.
+_INSTANT = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +178,13 @@ class Player:
         """A call begins, or several at once."""
         recorder = self.world.recorder
         recorder.call_begins()
-        recorder.add(CallStarted, index=index, callers=callers, repeated=_repeated(self._baseline))
+        recorder.add(
+            CallStarted,
+            index=index,
+            callers=callers,
+            repeated=_repeated(self._baseline),
+            given=self.body.given,
+        )
 
     def end(self, index: int, error: BaseException | None) -> None:
         """A call has come back."""
@@ -242,7 +248,12 @@ class Directed:
         player, index = self.player, self._next()
         player.begin(index, callers)
         with player.world.watch():
-            player.body.at_once(callers, lambda error: player.end(index, ending(error) or error))
+            player.body.at_once(
+                callers,
+                ended=lambda error: player.end(index, ending(error) or error),
+                # Time moves when every caller so far waits for something or is done.
+                settled=lambda: player.world.advance(_INSTANT),
+            )
         return self.timeline.of(CallEnded)[-callers:]
 
     def _next(self) -> int:
@@ -257,12 +268,6 @@ def _inject(fault: Fault, times: int | None, targets: list[Target]) -> None:
             upstream.plan.inject(fault, times=times, after=mine[0].after)
         else:
             upstream.plan.inject(fault, times=times, only=_matches_any(mine))
-
-
-def operation(method: str, target: str) -> str:
-    """Method and path of a request, with parts that hold digits taken as variable."""
-    path = target.partition("?")[0]
-    return f"{method} {_VARIABLE_PARTS.sub('*', path)}"
 
 
 def _matches_any(targets: list[Target]) -> Callable[[Request], bool]:

@@ -172,7 +172,8 @@ def _skill(
         "parameters": gate["parameters"],
         "criteria": criteria,
     }
-    if broken is not None:
+    # A call that fails only after other scenarios is broken by them: what failed there says why.
+    if broken is not None and entry["status"] != "fail":
         entry["status"] = "error"
         entry["problem"] = _problem(*broken)
     return entry

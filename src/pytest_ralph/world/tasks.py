@@ -40,6 +40,8 @@ _SPAWNERS = frozenset(
         "run_coroutine_threadsafe",
     }
 )
+# Far from the numbers of tasks.
+_BRANCHES = -1_000_000
 # Code that catches everything and waits for ever again is ended so many times.
 _ROUSED_AT_MOST = 20
 
@@ -48,6 +50,15 @@ def strand() -> int:
     """What tells lines of execution apart: positive for threads, negative for what runs beside others."""
     own = _STRAND.get()
     return threading.get_ident() if own is None else own
+
+
+def branch_off(number: int) -> None:
+    """Be a line of execution of one's own from now on, with all that is started on it.
+
+    Args:
+        number: Which one, from 0, of those that are going on at the same time.
+    """
+    _STRAND.set(_BRANCHES - number)
 
 
 class Tasks:
