@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pytest_ralph.marker import feature as feature
     from pytest_ralph.marker import reset as reset
     from pytest_ralph.skills.circuit_breaker import circuit_breaker as circuit_breaker
+    from pytest_ralph.skills.idempotent import idempotent as idempotent
     from pytest_ralph.skills.retry import retry as retry
     from pytest_ralph.skills.timeout import timeout as timeout
     from pytest_ralph.world.network import UndeclaredHost as UndeclaredHost
@@ -24,6 +25,7 @@ __all__ = [
     "circuit_breaker",
     "faults",
     "feature",
+    "idempotent",
     "reset",
     "retry",
     "timeout",

@@ -248,7 +248,7 @@ def test_locations_of_exceptions():
 def test_the_registry_knows_the_skills_in_order():
     registry = Registry(builtin())
 
-    assert registry.ids == ("circuit-breaker", "retry", "timeout")
+    assert registry.ids == ("circuit-breaker", "retry", "timeout", "idempotent")
     assert "retry" in registry
     assert "nothing" not in registry
 
