@@ -331,11 +331,9 @@ def test_evidence_says_what_was_observed_and_where(
     ("breaker", "call", "not_passed"),
     [
         ("breaker, other = Breaker(), Breaker()", "both(breaker, other)", {}),
-        (
-            "breaker = Breaker()",
-            "both(breaker, breaker)",
-            {"opens": "not_exercised"},
-        ),
+        ("breaker = Breaker()", "both(breaker, breaker)", {"opens": "not_exercised"}),
+        # On the wire, an operation without any breaker looks the same.
+        ("breaker = Breaker()", "breaker.call(rates), send()", {"opens": "not_exercised"}),
     ],
 )
 def test_a_breaker_that_two_operations_share_sees_no_consecutive_failures_of_one(
