@@ -13,17 +13,30 @@ if TYPE_CHECKING:
     from pytest_ralph.marker import MarkerError as MarkerError
     from pytest_ralph.marker import feature as feature
     from pytest_ralph.marker import reset as reset
+    from pytest_ralph.marker import secret as secret
+    from pytest_ralph.skills.logs import logs as logs
     from pytest_ralph.skills.retry import retry as retry
     from pytest_ralph.skills.timeout import timeout as timeout
     from pytest_ralph.world.network import UndeclaredHost as UndeclaredHost
 
-__all__ = ["MarkerError", "UndeclaredHost", "faults", "feature", "reset", "retry", "timeout"]
+__all__ = [
+    "MarkerError",
+    "UndeclaredHost",
+    "faults",
+    "feature",
+    "logs",
+    "reset",
+    "retry",
+    "secret",
+    "timeout",
+]
 
 _HOMES = {
     "MarkerError": "pytest_ralph.marker",
     "UndeclaredHost": "pytest_ralph.world.network",
     "feature": "pytest_ralph.marker",
     "reset": "pytest_ralph.marker",
+    "secret": "pytest_ralph.marker",
 }
 
 

@@ -246,7 +246,7 @@ def test_locations_of_exceptions():
 def test_the_registry_knows_the_skills_in_order():
     registry = Registry(builtin())
 
-    assert registry.ids == ("retry", "timeout")
+    assert registry.ids == ("retry", "timeout", "emits-metric", "emits-span", "logs")
     assert "retry" in registry
     assert "nothing" not in registry
 

@@ -29,6 +29,8 @@ from pytest_ralph.world.world import FAR_AHEAD, World
 
 # A path segment that holds a digit is taken for an id, unless it is a version such as v1.
 _VARIABLE_PARTS = re.compile(r"(?<=/)(?!v\d+(?:/|$))[^/]*\d[^/]*")
+# How many causes of an exception are looked at: a chain may be a ring.
+_CAUSES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,12 +187,14 @@ class Player:
         recorder = self.world.recorder
         recorder.call_is_over()
         self.world.scheduler.settle()
+        self.world.drain()
         location = self.locator.of(error.__traceback__) if error is not None else None
         recorder.add(
             CallEnded,
             index=index,
             error=None if error is None else _told(error),
             endless=isinstance(error, Ended),
+            raised=_whole(error),
             location=location,
         )
 
@@ -296,6 +300,15 @@ def _repeated(timeline: Timeline) -> frozenset[str]:
 def _told(error: BaseException) -> str:
     text = short(str(error), 120)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _whole(error: BaseException | None) -> str:
+    """An exception with its causes, as text without the stack."""
+    told: list[str] = []
+    while error is not None and len(told) < _CAUSES:
+        told += [f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n".join(told)
 
 
 def seed_for(base: int, nodeid: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from pytest_ralph.core.location import Locator
@@ -12,6 +12,7 @@ from pytest_ralph.core.timeline import Escaped, Timeline, Waited
 from pytest_ralph.world import lockseam, logseam, mockseam, real, repoint
 from pytest_ralph.world.agenda import Agenda
 from pytest_ralph.world.clock import Clock, RealClock, VirtualClock, aligned
+from pytest_ralph.world.lineseam import LineSeam
 from pytest_ralph.world.network import Names, Network
 from pytest_ralph.world.outsiders import Children, Outsiders
 from pytest_ralph.world.pollseam import PollSeam, Waits
@@ -30,6 +31,9 @@ FAR_AHEAD = 3_600.0
 # from disk is no wait; nor is the wait for the GIL, where several threads want it on a busy machine.
 _ESCAPE_SECONDS = 0.25
 _ESCAPE_SECONDS_WITH_THREADS = 2.0
+# Seconds for threads that write logs: virtual time passes only when none of them has anything to do.
+_DRAIN = 0.001
+_DRAIN_REALLY = 2.0
 
 
 @dataclass(kw_only=True)
@@ -115,6 +119,7 @@ class World:
         self._waits = Waits(self.scheduler, self.recorder, Outsiders(self.network.simulates))
 
         self._client = Client(self.network, self.scheduler, self.recorder, seams.authority, seams.bundles)
+        self._lines = LineSeam(self.recorder)
         self._undo: ExitStack | None = None
 
     def _settle(self) -> None:
@@ -139,7 +144,8 @@ class World:
         if self._undo is not None:
             raise RuntimeError("pytest-ralph: this world is active already")
         with ExitStack() as stack:
-            stack.callback(logseam.install(self.recorder))
+            stack.callback(self._lines.install())
+            stack.callback(logseam.install(self.recorder, self._lines))
             stack.callback(mockseam.install(self.recorder))
             stack.callback(self._seams.sockets.install(self._client))
             stack.callback(self._seams.polls.install(self._waits))
@@ -207,6 +213,13 @@ class World:
     def advance(self, seconds: float) -> None:
         """Let virtual time pass with all that is due in it."""
         self.scheduler.pass_time(seconds)
+
+    def drain(self) -> None:
+        """Let threads that write logs for the program write what it has logged."""
+        patience = _DRAIN if self.clock.virtual else _DRAIN_REALLY
+        deadline = self.clock.now + round(patience * 1e9)
+        with suppress(WorldIsOver):
+            self._lines.drain(lambda ready: self.scheduler.wait(ready, deadline))
 
     def remember(self) -> None:
         """Keep the declared answers as they are now, to be put back by `heal`."""
