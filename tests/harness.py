@@ -14,6 +14,7 @@ from typing import Any
 # Inner runs forget what they import; what is imported here stays, and each of them is faster by that.
 import httpcore  # noqa: F401
 import httpx  # noqa: F401
+import hypothesis  # noqa: F401
 import pytest
 import requests  # noqa: F401
 import responses  # noqa: F401
@@ -70,6 +71,15 @@ class Outcome:
         """Status by criterion."""
         return {each["id"]: each["status"] for skill in self.whole["skills"] for each in skill["criteria"]}
 
+    def not_passed_of_all(self) -> list[tuple[str, str, str]]:
+        """Parameters, criterion and status of all that did not pass, for a skill that is asked for twice."""
+        return [
+            (str(skill["parameters"]), each["id"], each["status"])
+            for skill in self.whole["skills"]
+            for each in skill["criteria"]
+            if each["status"] != "pass"
+        ]
+
     def not_passed(self) -> dict[str, str]:
         """Status by criterion of all that did not pass."""
         return {name: status for name, status in self.statuses().items() if status != "pass"}
@@ -101,7 +111,7 @@ class Project:
         """Judge one call from `tests.subjects` with one marker."""
         self.write(
             test_it=f"""
-            from tests.subjects import charges, timeouts
+            from tests.subjects import charges, logged, timeouts
 
             {marker}
             def test_charge({fixtures}):

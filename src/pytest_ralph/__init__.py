@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from pytest_ralph.marker import feature as feature
     from pytest_ralph.marker import reset as reset
     from pytest_ralph.marker import secret as secret
+    from pytest_ralph.skills.emits_metric import emits_metric as emits_metric
+    from pytest_ralph.skills.emits_span import emits_span as emits_span
     from pytest_ralph.skills.logs import logs as logs
     from pytest_ralph.skills.retry import retry as retry
     from pytest_ralph.skills.timeout import timeout as timeout
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = [
     "MarkerError",
     "UndeclaredHost",
+    "emits_metric",
+    "emits_span",
     "faults",
     "feature",
     "logs",

@@ -63,22 +63,20 @@ _PAIR = re.compile(r'(?<![\w.-])([A-Za-z_][\w.-]*)=("(?:[^"\\]|\\.)*"|[^\s,;]*)'
 _STACK = re.compile(r'Traceback \(most recent call last\)|File "[^"\n]+", line \d+|"frames": ?\[')
 
 
-class NotStructuredError(ValueError):
-    """A line is not what its format asks for. The message says why."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Line:
     """A line as it can be read.
 
     Attributes:
         written: The event on the timeline.
-        values: What it says, by name; empty for prose.
+        values: What it says, by name.
+        named: Whether all of it is by name, as in JSON, and none of it prose.
         problem: Why it is not what its format asks for; empty if it is.
     """
 
     written: Written
     values: Mapping[str, Any] = field(default_factory=dict)
+    named: bool = False
     problem: str = ""
 
     @property
@@ -89,7 +87,7 @@ class Line:
             if found is not None:
                 return found
         logged = self.written.level
-        if not self.values or self.problem:
+        if not self.named:
             shown = re.search(rf"(?<![A-Za-z]){re.escape(logged)}(?![A-Za-z])", self.text, re.IGNORECASE)
             return logged if logged and shown else ""
         return ""
@@ -120,17 +118,12 @@ class Line:
         """Whether it tells of an event: by its name, or in prose as a word of it."""
         if isinstance(event, re.Pattern):
             return any(event.fullmatch(each) for each in self.events) or (
-                not self.structured and event.search(self.text) is not None
+                not self.named and event.search(self.text) is not None
             )
         if event in self.events:
             return True
         word = rf"(?<![\w.-]){re.escape(event)}(?![\w-])"
-        return not self.structured and re.search(word, self.text) is not None
-
-    @property
-    def structured(self) -> bool:
-        """Whether it is read by names, and not as prose."""
-        return bool(self.values) and not self.problem and self.written.line.lstrip()[:1] == "{"
+        return not self.named and re.search(word, self.text) is not None
 
     def get(self, path: str, default: Any = None) -> Any:
         """The value under a name, or under names with dots between them."""
@@ -161,47 +154,39 @@ def read(written: Written, form: str) -> Line:
 
     Args:
         written: The line.
-        form: ``json``, ``logfmt`` or ``text``.
+        form: ``json``, ``logfmt`` or ``text``, which it ought to be.
     """
-    try:
-        values = _READERS[form](written.line)
-    except NotStructuredError as error:
-        return Line(written=written, values=_pairs(written.line), problem=str(error))
-    return Line(written=written, values=values)
+    values, problem = _json(written.line)
+    named = values is not None
+    if values is None:
+        values = {name: _plain(value) for name, value in _PAIR.findall(written.line)}
+    if form == LOGFMT:
+        rest = _PAIR.sub("", written.line).strip()
+        many = "\n" in written.line.strip()
+        problem = "not all of it is pairs name=value on one line" if named or rest or many else ""
+    return Line(written=written, values=values, named=named, problem="" if form == TEXT else problem)
 
 
-def _json(text: str) -> Mapping[str, Any]:
+def _json(text: str) -> tuple[Mapping[str, Any] | None, str]:
+    """What a line says as JSON, if it is, and what is wrong with that."""
+    strange: list[str] = []
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=strange.append)
     except RecursionError:
-        raise NotStructuredError("it is nested too deeply to be read") from None
-    except ValueError as error:
-        known = isinstance(error, NotStructuredError)
-        raise NotStructuredError(str(error) if known else "it is not JSON") from None
+        return None, "it is nested too deeply to be read"
+    except ValueError:
+        return None, "it is not JSON"
     if not isinstance(value, dict):
-        raise NotStructuredError("it is JSON, but no object")
+        return None, "it is JSON, but no object"
+    if strange:
+        return value, f"{strange[0]} is not JSON (RFC 8259, section 6)"
     if "\n" in text.strip():
-        raise NotStructuredError("the JSON is spread over several lines, and each is read as one record")
-    return value
-
-
-def _no_constant(name: str) -> None:
-    raise NotStructuredError(f"{name} is not JSON (RFC 8259, section 6)")
-
-
-def _logfmt(text: str) -> Mapping[str, Any]:
-    rest = _PAIR.sub("", text).strip()
-    if rest or "\n" in text.strip():
-        raise NotStructuredError("not all of it is pairs name=value on one line")
-    return _pairs(text)
-
-
-def _pairs(text: str) -> Mapping[str, Any]:
-    """What a line of text says in pairs."""
-    return {name: _plain(value) for name, value in _PAIR.findall(text)}
+        return value, "the JSON is spread over several lines, and each is read as a record of its own"
+    return value, ""
 
 
 def _plain(value: str) -> Any:
+    """The value of a pair: a number where it looks like one."""
     if value[:1] == '"':
         try:
             return json.loads(value)
@@ -211,17 +196,6 @@ def _plain(value: str) -> Any:
         return json.loads(value, parse_constant=str)
     except ValueError:
         return value.strip("'")
-
-
-def _anything(text: str) -> Mapping[str, Any]:
-    """JSON where it is, else the pairs in it."""
-    try:
-        return _json(text)
-    except NotStructuredError:
-        return _pairs(text)
-
-
-_READERS = {JSON: _json, LOGFMT: _logfmt, TEXT: _anything}
 
 
 def names_of(values: Mapping[str, Any], most: int = 12) -> Iterator[str]:

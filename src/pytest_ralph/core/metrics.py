@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,17 @@ class Series:
     def delta(self) -> float:
         """By how much it changed."""
         return round(self.after - (self.before or 0.0), 9)
+
+    def plus(self, other: Series) -> Series:
+        """The sum of two series that have the same labels, in one snapshot."""
+        has_total = self.total is not None or other.total is not None
+        return replace(
+            self,
+            after=self.after + other.after,
+            total=(self.total or 0.0) + (other.total or 0.0) if has_total else None,
+            beyond=self.beyond + other.beyond,
+            exemplars=(*self.exemplars, *other.exemplars),
+        )
 
     def label_text(self) -> str:
         """Its labels as an exporter writes them; empty if there are none."""
@@ -71,6 +82,14 @@ class Metric:
         """By how much all series together changed."""
         return round(sum(each.delta for each in self.series), 9)
 
+    def joined(self, other: Metric) -> Metric:
+        """This one and one of the same name from elsewhere, as one."""
+        mine = {_key(each): each for each in self.series}
+        for each in other.series:
+            key = _key(each)
+            mine[key] = mine[key].plus(each) if key in mine else each
+        return replace(self, series=tuple(mine.values()))
+
     def changes(self) -> list[str]:
         """What changed, as text."""
         return [f"{self.name}{each.label_text()} {signed(each.delta)}" for each in self.changed]
@@ -108,28 +127,15 @@ def difference(before: Iterable[Metric], after: Iterable[Metric]) -> tuple[Metri
 
 def _since(before: Metric | None, after: Metric) -> Metric:
     known = {_key(each): each for each in before.series} if before is not None else {}
-    series = tuple(_series_since(known.get(_key(each)), each) for each in after.series)
-    return Metric(
-        name=after.name,
-        type=after.type,
-        source=after.source,
-        unit=after.unit,
-        series=tuple(sorted(series, key=lambda each: sorted(each.labels.items()))),
-    )
+    series = [_series_since(known.get(_key(each)), each) for each in after.series]
+    return replace(after, series=tuple(sorted(series, key=lambda each: sorted(each.labels.items()))))
 
 
 def _series_since(before: Series | None, after: Series) -> Series:
     if before is None:
         return after
     total = None if after.total is None else round(after.total - (before.total or 0.0), 9)
-    return Series(
-        labels=after.labels,
-        before=before.after,
-        after=after.after,
-        total=total,
-        beyond=after.beyond - before.beyond,
-        exemplars=after.exemplars,
-    )
+    return replace(after, before=before.after, total=total, beyond=after.beyond - before.beyond)
 
 
 def _key(series: Series) -> frozenset[tuple[str, str]]:

@@ -180,6 +180,7 @@ class Player:
         """A call begins, or several at once."""
         recorder = self.world.recorder
         recorder.call_begins()
+        self.world.call_begins(index)
         recorder.add(CallStarted, index=index, callers=callers, repeated=_repeated(self._baseline))
 
     def end(self, index: int, error: BaseException | None) -> None:
@@ -187,7 +188,7 @@ class Player:
         recorder = self.world.recorder
         recorder.call_is_over()
         self.world.scheduler.settle()
-        self.world.drain()
+        self.world.call_ends(index)
         location = self.locator.of(error.__traceback__) if error is not None else None
         recorder.add(
             CallEnded,

@@ -20,6 +20,7 @@ from pytest_ralph.core.secrets import Secret, hidden
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed
 from pytest_ralph.core.timeline import Exported, Traced, Written
 from pytest_ralph.marker import Decorator, attach, check_scenarios
+from pytest_ralph.skills._fields import Field, fields_of, one_of
 from pytest_ralph.skills._observed import endless, played
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,63 +28,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 ALWAYS, SLOW = "always", "slow"
 _WHENS = (ALWAYS, SUCCESS, FAILURE, SLOW)
 _PERS = ("call", "attempt")
-_TYPES: tuple[type, ...] = (str, int, float, bool, list, dict, object)
 _SHOWN = 160
 _UNSET = "no handler of the program's is set up in the test: set up logging there as the program does"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Field:
-    """A field that a line must have.
-
-    Attributes:
-        path: Its name, with dots between names where it is nested.
-        type: The type of its value, if that is asked for.
-        pattern: What its whole value must match, if that is asked for.
-    """
-
-    path: str
-    type: type | None = None
-    pattern: str | None = None
-
-    def problem(self, line: Line) -> str:
-        """What is wrong with it in a line; empty if nothing is."""
-        missing = object()
-        value = line.get(self.path, missing)
-        if value is missing:
-            return f"{self.path} is missing"
-        if self.type is object:
-            return ""
-        if value is None or value == "":
-            return f"{self.path} is empty"
-        if self.type is not None and not _is_a(value, self.type):
-            return f"{self.path} is {_shown(value)}, which is no {self.type.__name__}"
-        if self.pattern is not None and re.fullmatch(self.pattern, _as_text(value)) is None:
-            return f"{self.path} is {_shown(value)}, which does not match {self.pattern!r}"
-        return ""
-
-    def to_json(self) -> str:
-        """What is asked of it, for the report."""
-        return self.pattern or (self.type.__name__ if self.type is not None else "any")
-
-    def __str__(self) -> str:
-        kind = self.pattern if self.pattern is not None else self.type.__name__ if self.type else ""
-        return f"{self.path} ({kind})" if kind else self.path
-
-
-def _is_a(value: object, kind: type) -> bool:
-    """Whether a value is of a type in JSON, where 1 may stand for 1.0."""
-    if isinstance(value, bool):
-        return kind is bool
-    return isinstance(value, (int, float)) if kind is float else isinstance(value, kind)
-
-
-def _as_text(value: object) -> str:
-    return value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _shown(value: object) -> str:
-    return short(repr(value), 60)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +91,7 @@ class Logs:
     def lines(self, call: Call) -> list[Line]:
         """What a call wrote to the log. What is printed counts if it can be read by names."""
         found = [read(each, self.format) for each in call.timeline.of(Written)]
-        return [each for each in found if not each.written.printed or each.structured or self.format == TEXT]
+        return [each for each in found if not each.written.printed or each.named or self.format == TEXT]
 
     def about(self, call: Call) -> list[Line]:
         """The lines that may be what is asked for: those of the event, or any at the level."""
@@ -227,10 +173,10 @@ def _spec(
 ) -> Logs:
     if event is not None and not isinstance(event, re.Pattern) and not (isinstance(event, str) and event):
         raise TypeError(f"event must be the name of an event or a compiled pattern, got {event!r}")
-    _one_of("level", level, (None, *LEVELS))
-    _one_of("format", form, FORMATS)
-    _one_of("when", when, _WHENS)
-    _one_of("per", per, _PERS)
+    one_of("level", level, (None, *LEVELS))
+    one_of("format", form, FORMATS)
+    one_of("when", when, _WHENS)
+    one_of("per", per, _PERS)
     if (when == SLOW) != (slower_than is not None):
         raise ValueError(
             f"slower_than and when='slow' need each other, got when={when!r} and slower_than={slower_than!r}"
@@ -242,47 +188,13 @@ def _spec(
     return Logs(
         event=event,
         level=level,  # type: ignore[arg-type]
-        fields=_fields(fields),
+        fields=fields_of("fields", fields),
         format=str(form),
         when=str(when),
         slower_than=limit,
         per=str(per),
         scenarios=scenarios,
     )
-
-
-def _one_of(name: str, value: object, known: tuple[object, ...]) -> None:
-    if value not in known:
-        shown = ", ".join(repr(each) for each in known if each is not None)
-        raise ValueError(f"{name} must be one of {shown}, got {value!r}")
-
-
-def _fields(fields: object) -> tuple[Field, ...]:
-    if isinstance(fields, str) or not isinstance(fields, Iterable):
-        raise TypeError(
-            f"fields must be names such as ('payment_id', 'amount'), or a mapping from them, got {fields!r}"
-        )
-    asked: Mapping[object, object] = fields if isinstance(fields, Mapping) else dict.fromkeys(fields)
-    return tuple(_field(path, kind, typed=isinstance(fields, Mapping)) for path, kind in asked.items())
-
-
-def _field(path: object, kind: object, *, typed: bool) -> Field:
-    if not isinstance(path, str) or not path.strip("."):
-        raise TypeError(f"fields must be named by text, got {path!r}")
-    if not typed:
-        return Field(path=path)
-    if isinstance(kind, type) and kind in _TYPES:
-        return Field(path=path, type=kind)
-    if isinstance(kind, re.Pattern) and isinstance(kind.pattern, str):
-        kind = kind.pattern
-    if isinstance(kind, str):
-        try:
-            re.compile(kind)
-        except re.error as error:
-            raise ValueError(f"fields[{path!r}] is no regular expression: {error}, got {kind!r}") from None
-        return Field(path=path, pattern=kind)
-    known = ", ".join(each.__name__ for each in _TYPES)
-    raise TypeError(f"fields[{path!r}] must be a type ({known}) or a regular expression, got {kind!r}")
 
 
 # -- what is judged ---------------------------------------------------------------------------------------
@@ -310,13 +222,20 @@ def _missing(spec: Logs, call: Call, about: Sequence[Line], play: Play) -> str:
         lines = spec.lines(call)
         if not lines:
             return "nothing was written to the log"
-        written = "; ".join(_line(each, play, 70) for each in lines[:3])
+        written = "; ".join(_named(each, play) for each in lines[:3])
         more = f"; and {times(len(lines) - 3, 'more line')}" if len(lines) > 3 else ""
         return f"written was only: {written}{more}"
     if spec.per == "attempt" and len(about) != len(call.attempts):
         made = times(len(call.attempts), "attempt")
         return f"it is logged {times(len(about), 'time')} for {made}"
     return ""
+
+
+def _named(line: Line, play: Play) -> str:
+    """A line by its event, or as it is."""
+    if not line.named or not line.events:
+        return _line(line, play, 70)
+    return f"{short(str(hidden(line.events[0], play.secrets)), 60)!r} at {line.severity or 'no level'}"
 
 
 def _level(spec: Logs, play: Play) -> Verdict | None:
@@ -336,7 +255,7 @@ def _fields_there(spec: Logs, play: Play) -> Verdict | None:
     """The line has all fields."""
 
     def problem(line: Line) -> str:
-        wrong = [problem for each in spec.fields if (problem := each.problem(line))]
+        wrong = [problem for each in spec.fields if (problem := each.problem(line.get))]
         if not wrong:
             return ""
         names = ", ".join(names_of(line.values)) or "none"

@@ -250,7 +250,7 @@ class LineSeam:
             return
         written = Written(at=0.0, line=line, logger=stream)
         found = read(written, JSON)
-        if found.structured:
+        if found.named:
             self._recorder.add(
                 Logged,
                 logger=stream,

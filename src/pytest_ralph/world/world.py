@@ -13,6 +13,7 @@ from pytest_ralph.world import lockseam, logseam, mockseam, real, repoint
 from pytest_ralph.world.agenda import Agenda
 from pytest_ralph.world.clock import Clock, RealClock, VirtualClock, aligned
 from pytest_ralph.world.lineseam import LineSeam
+from pytest_ralph.world.metricseam import MetricSeam
 from pytest_ralph.world.network import Names, Network
 from pytest_ralph.world.outsiders import Children, Outsiders
 from pytest_ralph.world.pollseam import PollSeam, Waits
@@ -120,6 +121,7 @@ class World:
 
         self._client = Client(self.network, self.scheduler, self.recorder, seams.authority, seams.bundles)
         self._lines = LineSeam(self.recorder)
+        self._metrics = MetricSeam(self.recorder)
         self._undo: ExitStack | None = None
 
     def _settle(self) -> None:
@@ -148,6 +150,7 @@ class World:
             stack.callback(logseam.install(self.recorder, self._lines))
             stack.callback(mockseam.install(self.recorder))
             stack.callback(self._seams.sockets.install(self._client))
+            stack.callback(self._metrics.install())
             stack.callback(self._seams.polls.install(self._waits))
             stack.callback(self._tasks.install())
             if isinstance(self.clock, VirtualClock):
@@ -214,12 +217,17 @@ class World:
         """Let virtual time pass with all that is due in it."""
         self.scheduler.pass_time(seconds)
 
-    def drain(self) -> None:
-        """Let threads that write logs for the program write what it has logged."""
+    def call_begins(self, index: int) -> None:
+        """The test body is about to be called: see what its metrics are."""
+        self._metrics.begin(index)
+
+    def call_ends(self, index: int) -> None:
+        """The test body has come back: let what it logged be written, and see what became of its metrics."""
         patience = _DRAIN if self.clock.virtual else _DRAIN_REALLY
         deadline = self.clock.now + round(patience * 1e9)
         with suppress(WorldIsOver):
             self._lines.drain(lambda ready: self.scheduler.wait(ready, deadline))
+        self._metrics.end(index)
 
     def remember(self) -> None:
         """Keep the declared answers as they are now, to be put back by `heal`."""
