@@ -127,29 +127,34 @@ class Spans:
 
     def install(self) -> Undo:
         """Record from now on. Returns what undoes it."""
-        from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+        from opentelemetry.sdk import trace
 
         recorder = self._recorder
         active = [True]
+        seen: set[int] = set()
 
-        class Processor(SpanProcessor):
+        class Processor(trace.SpanProcessor):
             def on_end(self, span: Any) -> None:
-                if active and span.context.trace_flags.sampled:
+                # One group of processors may be a member of another.
+                if active and span.context.trace_flags.sampled and span.context.span_id not in seen:
+                    seen.add(span.context.span_id)
                     recorder.add(Traced, **_traced(span), location=recorder.here())
 
         processor = Processor()
         added: list[Any] = []
 
-        def add(provider: Any) -> None:
-            provider.add_span_processor(processor)
-            added.append(provider)
+        def add(group: Any) -> None:
+            group.add_span_processor(processor)
+            added.append(group)
 
         with ExitStack() as stack:
             stack.callback(active.clear)
             stack.callback(_take_away, added, processor)
-            stack.callback(_after_init(TracerProvider, add))
-            for provider in _instances(TracerProvider):
-                add(provider)
+            # Tracers keep these, and not the provider that they come from.
+            for kind in (trace.SynchronousMultiSpanProcessor, trace.ConcurrentMultiSpanProcessor):
+                stack.callback(_after_init(kind, add))
+                for group in _instances(kind):
+                    add(group)
             return stack.pop_all().close
 
 
@@ -173,12 +178,10 @@ def _traced(span: Any) -> dict[str, Any]:
     }
 
 
-def _take_away(providers: list[Any], processor: Any) -> None:
-    for provider in providers:
-        holder = provider._active_span_processor
-        with holder._lock:
-            left = [each for each in holder._span_processors if each is not processor]
-            holder._span_processors = tuple(left)
+def _take_away(groups: list[Any], processor: Any) -> None:
+    for group in groups:
+        with group._lock:
+            group._span_processors = tuple(each for each in group._span_processors if each is not processor)
 
 
 def _after_init(kind: Any, then: Callable[[Any], None]) -> Undo:

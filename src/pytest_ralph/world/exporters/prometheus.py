@@ -34,11 +34,11 @@ class Exporter:
         from prometheus_client import CollectorRegistry
 
         original = CollectorRegistry.__init__
-        registries = self._registries
+        found = self._found
 
         def init(self: Any, *args: Any, **kwargs: Any) -> None:
             original(self, *args, **kwargs)
-            registries.add(self)
+            found(self)
 
         CollectorRegistry.__init__ = init  # type: ignore[method-assign]
 
@@ -47,6 +47,10 @@ class Exporter:
 
         return undo
 
+    def _found(self, registry: Any) -> None:
+        self._registries.add(registry)
+        self._held.append(registry)
+
     def flush(self) -> None:
         """Nothing is kept back."""
 
@@ -54,7 +58,7 @@ class Exporter:
         """All metrics, now.
 
         Args:
-            first: Whether a call begins: registries that there are now stay until it has ended.
+            first: Whether a call begins: registries that there are from now on stay until it has ended.
         """
         if not self._searched:
             self._searched = True
