@@ -426,7 +426,7 @@ def no_stack() -> None:
 
 def no_processor_for_stacks() -> None:
     """A chain that renders exc_info as true."""
-    chain = [structlog.processors.add_log_level, structlog.processors.JSONRenderer()]
+    chain: list[Any] = [structlog.processors.add_log_level, structlog.processors.JSONRenderer()]
     log = structlog.wrap_logger(structlog.PrintLogger(), chain)
     log.info("payment_attempted", payment_id="pay_1")
     try:
@@ -490,7 +490,7 @@ def secret_in_the_url() -> None:
 
 def secret_in_locals() -> None:
     """Tracebacks with local variables."""
-    chain = [
+    chain: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.dict_tracebacks,
         structlog.processors.JSONRenderer(),

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 import requests
-import statsd
-from datadog.dogstatsd import DogStatsd
+import statsd  # type: ignore[import-untyped]
+from datadog.dogstatsd.base import DogStatsd
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Summary
 
 from tests.subjects import traced

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 import requests
 from opentelemetry.sdk.metrics import MeterProvider
@@ -14,7 +15,7 @@ URL = "http://api.pay.example/v1/charges"
 METERS = MeterProvider(shutdown_on_exit=False)
 TRACER = TracerProvider(shutdown_on_exit=False).get_tracer("payments")
 UNSAMPLED = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False).get_tracer("payments")
-ATTRIBUTES = {"payment.amount": 100, "payment.currency": "usd"}
+ATTRIBUTES: dict[str, Any] = {"payment.amount": 100, "payment.currency": "usd"}
 
 
 def _post() -> None:

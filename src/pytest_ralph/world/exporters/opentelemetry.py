@@ -131,13 +131,14 @@ class Spans:
 
         recorder = self._recorder
         active = [True]
-        seen: set[int] = set()
+        seen: set[tuple[int, int]] = set()
 
         class Processor(trace.SpanProcessor):
             def on_end(self, span: Any) -> None:
-                # One group of processors may be a member of another.
-                if active and span.context.trace_flags.sampled and span.context.span_id not in seen:
-                    seen.add(span.context.span_id)
+                # One group of processors may be a member of another; ids repeat, as random numbers do here.
+                key = (span.context.span_id, span.start_time)
+                if active and span.context.trace_flags.sampled and key not in seen:
+                    seen.add(key)
                     recorder.add(Traced, **_traced(span), location=recorder.here())
 
         processor = Processor()
