@@ -68,9 +68,9 @@ class Metric:
     series: tuple[Series, ...] = ()
 
     @property
-    def observes(self) -> bool:
-        """Whether its value counts observations."""
-        return self.type in ("histogram", "summary")
+    def key(self) -> tuple[str, str, str]:
+        """What tells it from others."""
+        return self.source, self.name, self.type
 
     @property
     def changed(self) -> tuple[Series, ...]:
@@ -118,11 +118,8 @@ def difference(before: Iterable[Metric], after: Iterable[Metric]) -> tuple[Metri
         before: A snapshot; values are in ``after``, sums in ``total``, as in the other.
         after: A later one.
     """
-    known = {(each.source, each.name): each for each in before}
-    return tuple(
-        _since(known.get((each.source, each.name)), each)
-        for each in sorted(after, key=lambda each: (each.source, each.name))
-    )
+    known = {each.key: each for each in before}
+    return tuple(_since(known.get(each.key), each) for each in sorted(after, key=lambda each: each.key))
 
 
 def _since(before: Metric | None, after: Metric) -> Metric:

@@ -35,6 +35,8 @@ BROKEN_ROW = Scenario(id=f"{STATUS_503.id}-{_ROW}-calls", fault=Status(503), cou
 
 # Seconds that an observation may be longer than the call: what clocks and rounding make of it.
 _SLACK = 0.05
+# Seconds that an answer takes which shows what is measured.
+_TELLING = 1.0
 _SCALES = {"s": 1.0, "ms": 1000.0}
 # Letters of https://prometheus.io/docs/concepts/data_model/, and of OpenTelemetry and statsd.
 _NAME = re.compile(r"[a-zA-Z_:][\w:./-]*")
@@ -186,9 +188,9 @@ def _metrics(call: Call) -> tuple[Metric, ...]:
 
 
 def _found(spec: EmitsMetric, call: Call) -> Metric | None:
-    """The metric; that of the right type where libraries share the name."""
+    """The metric; where several have the name, the one that changed or is of the right type."""
     named = [each for each in _metrics(call) if each.name == spec.name]
-    return min(named, key=lambda each: not _is_a(each, spec.type), default=None)
+    return min(named, key=lambda each: (not each.changed, not _is_a(each, spec.type)), default=None)
 
 
 def _is_a(metric: Metric, kind: str) -> bool:
@@ -376,8 +378,9 @@ def _tells_when(spec: EmitsMetric, call: Call) -> bool:
     return call.outcome == FAILURE
 
 
-def _single(_: EmitsMetric) -> tuple[Scenario, ...]:
-    return played(None)
+def _single(spec: EmitsMetric) -> tuple[Scenario, ...]:
+    # What was observed in a call that took no time may be seconds or milliseconds.
+    return played(_TELLING if spec.type in ("histogram", "summary") else None)
 
 
 def _rows(spec: EmitsMetric) -> tuple[Scenario, ...]:

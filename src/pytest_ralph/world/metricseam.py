@@ -76,8 +76,8 @@ class MetricSeam:
 
 def _merged(metrics: Iterable[Metric]) -> list[Metric]:
     """Metrics of which each name is there once: two registries may have the same."""
-    found: dict[tuple[str, str], Metric] = {}
+    found: dict[tuple[str, str, str], Metric] = {}
     for metric in metrics:
-        key = (metric.source, metric.name)
-        found[key] = found[key].joined(metric) if key in found else metric
+        known = found.get(metric.key)
+        found[metric.key] = known.joined(metric) if known is not None else metric
     return list(found.values())
