@@ -564,4 +564,4 @@ def hangs() -> None:
     """No timeout."""
     log = _logger_of_structlog()
     log.info("payment_attempted", payment_id="pay_1")
-    requests.post(URL, json={})
+    requests.post(URL, json={}).raise_for_status()
