@@ -14,10 +14,14 @@ if TYPE_CHECKING:
     from pytest_ralph.marker import MarkerError as MarkerError
     from pytest_ralph.marker import feature as feature
     from pytest_ralph.marker import reset as reset
+    from pytest_ralph.marker import secret as secret
     from pytest_ralph.skills.bad_data import bad_data as bad_data
     from pytest_ralph.skills.circuit_breaker import circuit_breaker as circuit_breaker
+    from pytest_ralph.skills.emits_metric import emits_metric as emits_metric
+    from pytest_ralph.skills.emits_span import emits_span as emits_span
     from pytest_ralph.skills.fallback import fallback as fallback
     from pytest_ralph.skills.idempotent import idempotent as idempotent
+    from pytest_ralph.skills.logs import logs as logs
     from pytest_ralph.skills.rate_limit import rate_limit as rate_limit
     from pytest_ralph.skills.retry import retry as retry
     from pytest_ralph.skills.timeout import timeout as timeout
@@ -29,14 +33,18 @@ __all__ = [
     "UndeclaredHost",
     "bad_data",
     "circuit_breaker",
+    "emits_metric",
+    "emits_span",
     "fallback",
     "faults",
     "feature",
     "idempotent",
     "invalid",
+    "logs",
     "rate_limit",
     "reset",
     "retry",
+    "secret",
     "timeout",
     "validates_input",
 ]
@@ -48,6 +56,7 @@ _HOMES = {
     "UndeclaredHost": "pytest_ralph.world.network",
     "feature": "pytest_ralph.marker",
     "reset": "pytest_ralph.marker",
+    "secret": "pytest_ralph.marker",
 }
 
 

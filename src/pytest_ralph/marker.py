@@ -12,6 +12,9 @@ import pytest
 T = TypeVar("T", bound=Callable[..., Any])
 Decorator = Callable[[T], T]
 
+# Fewer characters than that are found by chance.
+_SHORTEST_SECRET = 4
+
 
 class MarkerError(ValueError):
     """A marker was written with an argument that makes no sense.
@@ -174,6 +177,42 @@ def check_arguments(function: Callable[..., Any], named: Iterable[str]) -> None:
                 f"{function.__name__} has no argument {name!r}; {has}. Give it the argument, with a valid "
                 "value from a fixture or from parametrize"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secret:
+    """Values that must never be shown."""
+
+    values: tuple[str, ...]
+
+
+def secret(*values: str) -> Decorator[Any]:
+    """Declare values that no line of a log, no exception and no label of a metric may show.
+
+    They are judged by ``logs``, and no report shows them. Credentials that requests carry (the header
+    ``Authorization``, keys in headers and URLs) are secrets without being declared.
+
+    Args:
+        values: The texts, such as the card token that the test passes.
+
+    Raises:
+        MarkerError: A value is not text, or so short that it would be found by chance.
+
+    Example:
+        >>> import pytest_ralph as ralph
+        >>> @ralph.secret("tok_visa")
+        ... def test_charge(): ...
+    """
+    __tracebackhide__ = True
+    if not values:
+        raise MarkerError("@ralph.secret: needs the value to look for: write @ralph.secret('tok_visa')")
+    for value in values:
+        if not isinstance(value, str) or len(value.strip()) < _SHORTEST_SECRET:
+            raise MarkerError(
+                f"@ralph.secret: needs text of at least {_SHORTEST_SECRET} characters, as less is found by "
+                f"chance, got {value!r}"
+            )
+    return pytest.mark.ralph.with_args(Secret(values=values))
 
 
 def check_scenarios(value: str) -> None:

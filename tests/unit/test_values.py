@@ -284,6 +284,9 @@ def test_the_registry_knows_the_skills_in_order():
         "rate-limit",
         "retry",
         "timeout",
+        "emits-metric",
+        "emits-span",
+        "logs",
         "idempotent",
     )
     assert "retry" in registry

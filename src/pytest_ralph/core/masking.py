@@ -16,6 +16,8 @@ _MASKS = (
     # Seconds, milliseconds or nanoseconds since 1970, in this century.
     (re.compile(r"\b[1-4]\d{9}(?:\d{3}|\d{6}|\d{9})?(?:\.\d+)?\b"), "<time>"),
 )
+# The last digits of a difference of two clock readings depend on when the clock began.
+_NOISE = re.compile(r"(?<![\w.])\d+\.\d{9,}(?:e-?\d+)?\b")
 
 
 def masked(text: str) -> str:
@@ -27,6 +29,7 @@ def masked(text: str) -> str:
     """
     for pattern, replacement in _MASKS:
         text = pattern.sub(replacement, text)
+    text = _NOISE.sub(lambda number: f"{float(number[0]):.3f}", text)
     return text if text.isprintable() else "".join(map(_shown, text))
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.masking import masked
 from pytest_ralph.core.scenario import HEALTHY, MANUAL, Scenario
+from pytest_ralph.core.secrets import Secret
 from pytest_ralph.core.timeline import Timeline
 
 
@@ -51,11 +52,13 @@ class Play:
         scenario: What was played.
         timeline: What happened.
         aimed_at: The operation the fault was aimed at, such as ``POST /v1/charges``; empty if none.
+        secrets: What must not be shown anywhere: what the test declares, and credentials that were sent.
     """
 
     scenario: Scenario
     timeline: Timeline
     aimed_at: str = ""
+    secrets: tuple[Secret, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

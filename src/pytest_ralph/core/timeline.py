@@ -12,6 +12,7 @@ from typing import ClassVar, TypeVar, overload
 
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.masking import masked, short
+from pytest_ralph.core.metrics import Metric
 from pytest_ralph.core.quantity import duration
 
 PHASE = 0.37
@@ -66,11 +67,12 @@ class CallEnded(Event):
 
     Attributes:
         index: Which call, from 0.
-        error: Type and message of what it raised, or None.
+        error: Type and message of what it raised, shortened, or None.
         endless: Whether it was ended by the world.
         kinds: Full names of the classes of what it raised, the most special first.
         own: Whether the test itself raised it, about something that the code under test has returned, and not
             what it calls.
+        raised: The whole text of what it raised and of its causes, as a traceback would show it.
     """
 
     index: int
@@ -78,6 +80,7 @@ class CallEnded(Event):
     endless: bool = False
     kinds: tuple[str, ...] = ()
     own: bool = False
+    raised: str = ""
 
     def text(self) -> str:
         if self.endless:
@@ -309,6 +312,73 @@ class HandedOver(Event):
     """
 
     value: object
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written(Event):
+    """A line was written to a log, as production would get it: after every processor and formatter.
+
+    Attributes:
+        line: The whole text, without the line break at its end.
+        level: The level it was logged at, such as ``WARNING``; empty for a line that was printed.
+        logger: Name of the logger; ``stdout`` or ``stderr`` for a line that was printed.
+        writer: Class of the handler, logger or sink that wrote it; empty where nothing is set up to write.
+        handling: Whether an exception was being handled when it was logged.
+    """
+
+    line: str
+    level: str = ""
+    logger: str = ""
+    writer: str = ""
+    handling: bool = False
+
+    @property
+    def printed(self) -> bool:
+        """Whether it was printed rather than logged."""
+        return not self.level
+
+    def text(self) -> str:
+        # A line that was logged has an event of its own for people, see `Logged`.
+        return f"{self.logger}: {short(self.line, 80)}" if self.printed else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported(Event):
+    """What the metrics of the program were when a call had ended, and when it began.
+
+    Attributes:
+        index: Which call, from 0.
+        metrics: Every metric that an exporter would show.
+    """
+
+    index: int
+    metrics: tuple[Metric, ...] = ()
+
+    def text(self) -> str:
+        changes = [change for metric in self.metrics for change in metric.changes()]
+        return f"metrics {short(', '.join(changes), 120)}" if changes else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traced(Event):
+    """A span of OpenTelemetry ended and was sampled.
+
+    Attributes:
+        name: Name of the span.
+        status: ``UNSET``, ``OK`` or ``ERROR``.
+        attributes: Its attributes.
+        exceptions: Types of the exceptions recorded on it.
+        seconds: How long it took, in virtual seconds.
+    """
+
+    name: str
+    status: str = "UNSET"
+    attributes: Mapping[str, object] = field(default_factory=dict)
+    exceptions: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    def text(self) -> str:
+        return f"span {self.name} {self.status}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from pytest_ralph.core.skill import (
     untested,
 )
 from pytest_ralph.core.timeline import FaultMet, Requested
-from pytest_ralph.marker import Feature, Reset
+from pytest_ralph.marker import Feature, Reset, Secret
 
 SCENARIO = "_ralph_scenario"
 
@@ -160,6 +160,11 @@ def gates_of(node: pytest.Item | Any, registry: Registry, module: str) -> tuple[
 def resets_of(node: pytest.Item) -> tuple[Callable[[], object], ...]:
     """What the test's ``ralph.reset`` markers name."""
     return tuple(each.function for each in _arguments(node.iter_markers("ralph"), Reset))
+
+
+def secrets_of(node: pytest.Item) -> tuple[str, ...]:
+    """What the test's ``ralph.secret`` markers name."""
+    return tuple(value for each in _arguments(node.iter_markers("ralph"), Secret) for value in each.values)
 
 
 def _arguments(marks: Iterable[Any], kind: type[Any]) -> list[Any]:

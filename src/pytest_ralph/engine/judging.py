@@ -13,12 +13,13 @@ import pytest
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.masking import masked
 from pytest_ralph.core.scenario import HEALTHY, Scenario
+from pytest_ralph.core.secrets import declared, hidden, sent
 from pytest_ralph.core.skill import Play
 from pytest_ralph.core.timeline import Outside, Unmatched
 from pytest_ralph.engine import verdicts
 from pytest_ralph.engine.body import Body
 from pytest_ralph.engine.collecting import check_seen
-from pytest_ralph.engine.gates import base_id, resets_of, scenario_of, scenarios
+from pytest_ralph.engine.gates import base_id, resets_of, scenario_of, scenarios, secrets_of
 from pytest_ralph.engine.play import Player, seed_for
 from pytest_ralph.engine.session import CASE, RESULT, Case, open_case, run_of
 from pytest_ralph.world.endings import Ended, ending
@@ -114,7 +115,12 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
         random.setstate(state)
     __tracebackhide__ = True
     records = verdicts.judge(
-        case.gates, scenario, plays or [player.nothing(scenario)], item.nodeid, mocks=player.mocks
+        case.gates,
+        scenario,
+        plays or [player.nothing(scenario)],
+        item.nodeid,
+        mocks=player.mocks,
+        secrets=secrets_of(item),
     )
     item.stash[RESULT] = {"verdicts": records, "reached": player.reached, "met": player.met}
     problem = verdicts.summary(records)
@@ -197,11 +203,14 @@ def _told(error: BaseException) -> str:
 
 def _broken(item: pytest.Item, case: Case, reason: str, location: Location | None, advice: str = "") -> str:
     """Note that the gate cannot be judged, and why. Returns the same as text."""
+    timeline = case.world.timeline
+    secrets = (*declared(secrets_of(item)), *sent(timeline))
+    reason = hidden(reason, secrets)
     item.stash[RESULT] = {
         "broken": {
             "reason": f"{reason}; add {advice}" if advice else reason,
             "location": location.to_json() if location else None,
-            "timeline": case.world.timeline.lines(),
+            "timeline": hidden(timeline.lines(), secrets),
         }
     }
     where = f"\n  Where    {location}" if location else ""

@@ -49,6 +49,8 @@ _INSTANT = 1e-6
 # How one of many calls of a search may end. Ending the test run is not among them.
 _OUTCOMES = (Exception, Ended, SystemExit, pytest.fail.Exception, pytest.skip.Exception)
 _NO_VALUE = object()
+# How many causes of an exception are looked at: a chain may be a ring.
+_CAUSES = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,18 +205,26 @@ class Player:
 
     @contextmanager
     def call(self, index: int = 0, callers: int = 1, *, watched: bool = True) -> Generator[None]:
-        """Record one call of the body: when it began, how it ended and, if watched, real time it lost."""
+        """Record one call of the body: when it began and how it ended.
+
+        Args:
+            index: Which call.
+            callers: How many call at once.
+            watched: Whether to look for real time that it lost, and for what became of its metrics.
+        """
         self.begin(index, callers)
+        if watched:
+            self.world.call_begins(index)
         try:
             with self.world.watch() if watched else nullcontext():
                 yield
         except BaseException as error:
             found = ending(error)
-            self.end(index, found or error)
+            self.end(index, found or error, watched=watched)
             if found is not None and found is not error:
                 raise found from error
             raise
-        self.end(index, None)
+        self.end(index, None, watched=watched)
 
     def begin(self, index: int, callers: int = 1) -> None:
         """A call begins, or several at once."""
@@ -228,11 +238,13 @@ class Player:
             given=self.body.given,
         )
 
-    def end(self, index: int, error: BaseException | None) -> None:
+    def end(self, index: int, error: BaseException | None, *, watched: bool = True) -> None:
         """A call has come back."""
         recorder = self.world.recorder
         recorder.call_is_over()
         self.world.scheduler.settle()
+        if watched:
+            self.world.call_ends(index)
         location = self.locator.of(error.__traceback__) if error is not None else None
         recorder.add(
             CallEnded,
@@ -241,6 +253,7 @@ class Player:
             endless=isinstance(error, Ended),
             kinds=() if error is None else classes(type(error)),
             own=error is not None and self._is_own(error, location),
+            raised=_whole(error),
             location=location,
         )
 
@@ -299,6 +312,7 @@ class Directed:
         """Call the test body several times at the same moment."""
         player, index = self.player, self._next()
         player.begin(index, callers)
+        player.world.call_begins(index)
         with player.world.watch():
             player.body.at_once(
                 callers,
@@ -403,6 +417,15 @@ def _repeated(timeline: Timeline) -> frozenset[str]:
 def _told(error: BaseException) -> str:
     text = short(str(error), 120)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _whole(error: BaseException | None) -> str:
+    """An exception with its causes, as text without the stack."""
+    told: list[str] = []
+    while error is not None and len(told) < _CAUSES:
+        told += [f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "\n".join(told)
 
 
 def seed_for(base: int, nodeid: str) -> str:

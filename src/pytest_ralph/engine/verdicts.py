@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pytest_ralph.core.masking import masked
 from pytest_ralph.core.scenario import Scenario
+from pytest_ralph.core.secrets import declared, hidden, sent
 from pytest_ralph.core.skill import Criterion, Play, Status, Verdict, untested
 from pytest_ralph.core.timeline import Escaped, FaultMet, Mocked, Outside, Timeline, Unmatched
 from pytest_ralph.engine.gates import Gate
@@ -23,6 +24,7 @@ def judge(
     plays: Sequence[Play],
     nodeid: str,
     mocks: Sequence[Mocked] = (),
+    secrets: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
     """Every verdict that a scenario gives, the worst of its plays for each criterion.
 
@@ -32,8 +34,10 @@ def judge(
         plays: What happened, once per operation the fault was aimed at.
         nodeid: The item, for the evidence.
         mocks: What mocks answered in the healthy call, whatever was played after it.
+        secrets: Values that the test declares to be secret: no verdict shows them, nor credentials sent.
     """
     found = []
+    plays = [replace(play, secrets=(*declared(secrets), *sent(play.timeline))) for play in plays]
     for number, gate in enumerate(gates):
         for criterion in gate.judges(scenario):
             judged = [(play, _verdict(gate, criterion, play, mocks)) for play in plays]
@@ -42,7 +46,8 @@ def judge(
                 given = [(play, each) for play, each in given if each.status is Status.PASS]
             if given:
                 play, verdict = min(given, key=lambda pair: _WORST_FIRST.index(pair[1].status))
-                found.append(_record(number, gate, criterion, play, verdict, nodeid))
+                record = _record(number, gate, criterion, play, verdict, nodeid)
+                found.append(hidden(record, play.secrets))
     return found
 
 

@@ -1,6 +1,7 @@
 """The seam where a program writes its log: standard logging, structlog's own writers, loguru.
 
-Records are taken where they are emitted, after the levels of the loggers have had their say.
+Records are taken where they are emitted, after the levels of the loggers have had their say. The lines that
+become of them are taken in `lineseam`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from contextlib import ExitStack, suppress
 from typing import Any
 
 from pytest_ralph.core.timeline import Logged
+from pytest_ralph.world.lineseam import LineSeam, is_mute
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Undo
 
@@ -33,19 +35,19 @@ _STRUCTLOG_LEVELS = {
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def install(recorder: Recorder) -> Undo:
+def install(recorder: Recorder, lines: LineSeam) -> Undo:
     """Record what is logged from now on. Returns what undoes it."""
     stack = ExitStack()
-    stack.callback(_standard(recorder))
+    stack.callback(_standard(recorder, lines))
     if "structlog" in sys.modules:
-        for undo in _structlog(recorder):
+        for undo in _structlog(recorder, lines):
             stack.callback(undo)
     if "loguru" in sys.modules:
         stack.callback(_loguru(recorder))
     return stack.close
 
 
-def _standard(recorder: Recorder) -> Undo:
+def _standard(recorder: Recorder, lines: LineSeam) -> Undo:
     original = logging.Logger.callHandlers
 
     def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
@@ -58,6 +60,7 @@ def _standard(recorder: Recorder) -> Undo:
                 fields={key: _text(value) for key, value in vars(record).items() if key not in _STANDARD},
                 location=recorder.here(),
             )
+            lines.logged(record, handled=bool(_writing(self)))
         original(self, record)
 
     logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]
@@ -80,20 +83,26 @@ def _is_written(logger: logging.Logger, record: logging.LogRecord) -> bool:
 
     Where none is set up, as is usual in tests, it counts as written, unless it is kept from the root logger.
     """
+    writing = _writing(logger)
+    if not writing:
+        return _reaches_the_root(logger)
+    return any(record.levelno >= handler.level for handler in writing)
+
+
+def _writing(logger: logging.Logger) -> list[logging.Handler]:
+    """The handlers of the program's that a logger's records come to."""
     handlers: list[logging.Handler] = []
     node = logger
     while node.propagate and node.parent is not None:
         handlers += node.handlers
         node = node.parent
-    writing = [each for each in (*handlers, *node.handlers) if not _is_mute(each)]
-    if not writing:
-        return node.parent is None
-    return any(record.levelno >= handler.level for handler in writing)
+    return [each for each in (*handlers, *node.handlers) if not is_mute(each)]
 
 
-def _is_mute(handler: logging.Handler) -> bool:
-    """Whether a handler says nothing of production: it writes nothing, or it is pytest's own."""
-    return isinstance(handler, logging.NullHandler) or type(handler).__module__.startswith("_pytest")
+def _reaches_the_root(logger: logging.Logger) -> bool:
+    while logger.propagate and logger.parent is not None:
+        logger = logger.parent
+    return logger.parent is None
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -103,7 +112,7 @@ def _message(record: logging.LogRecord) -> str:
         return str(record.msg)
 
 
-def _structlog(recorder: Recorder) -> list[Undo]:
+def _structlog(recorder: Recorder, lines: LineSeam) -> list[Undo]:
     import structlog
 
     undos = []
@@ -111,17 +120,19 @@ def _structlog(recorder: Recorder) -> list[Undo]:
         owner = getattr(structlog, writer, None)
         for name, level in _STRUCTLOG_LEVELS.items():
             if owner is not None and name in vars(owner):
-                undos.append(_watch(owner, name, level, recorder))
+                undos.append(_watch(owner, name, level, recorder, lines))
     return undos
 
 
-def _watch(owner: type, name: str, level: str, recorder: Recorder) -> Undo:
+def _watch(owner: type, name: str, level: str, recorder: Recorder, lines: LineSeam) -> Undo:
     original: Callable[..., Any] = vars(owner)[name]
 
     def write(self: Any, message: Any) -> Any:
         text = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
         recorder.add(Logged, logger="structlog", level=level, message=text, location=recorder.here())
-        return original(self, message)
+        lines.structlog(self, level, message)
+        with lines.writing():
+            return original(self, message)
 
     setattr(owner, name, write)
     return lambda: setattr(owner, name, original)

@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_ralph.core.location import Location, Locator
-from pytest_ralph.core.timeline import Abandoned, Answered, CutShort, Event, Mocked, Returned, Stuck, Timeline
+from pytest_ralph.core.timeline import (
+    Abandoned,
+    Answered,
+    CutShort,
+    Event,
+    Mocked,
+    Returned,
+    Stuck,
+    Timeline,
+    Written,
+)
 from pytest_ralph.world.breakout import Breakout
 from pytest_ralph.world.clock import Clock
 from pytest_ralph.world.endings import EndedByWorld
@@ -96,12 +106,18 @@ class Recorder:
         self._torn = self._torn or kind in (Stuck, CutShort)
         if kind in (Answered, Mocked, Returned) and (fields.get("status") or 200) < 400:
             self._before = (self.attempt, *self._before[1:])
+        if kind is Written:
+            self._uneventful -= 1  # what is logged counts once, see `Logged`
         moment = self._clock.now if at is None else at
         self._events.append(kind(at=self.seconds(moment), **fields))
 
     def here(self) -> Location | None:
         """The user's line that led here."""
         return self._locator.here()
+
+    def at(self, filename: str, line: int, function: str) -> Location | None:
+        """A line that is known otherwise, if it is the user's."""
+        return self._locator.pick([(filename, line, function)])
 
     def site(self) -> tuple[tuple[str, int], ...]:
         """Every line of the user's that led here."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
 from pytest_ralph.core.location import Locator
@@ -14,6 +14,8 @@ from pytest_ralph.world.agenda import Agenda
 from pytest_ralph.world.callables import UNSET, Dependency
 from pytest_ralph.world.clock import Clock, RealClock, VirtualClock, aligned
 from pytest_ralph.world.injecting import Injectable
+from pytest_ralph.world.lineseam import LineSeam
+from pytest_ralph.world.metricseam import MetricSeam
 from pytest_ralph.world.network import Names, Network
 from pytest_ralph.world.outsiders import Children, Outsiders
 from pytest_ralph.world.pollseam import PollSeam, Waits
@@ -34,6 +36,9 @@ FAR_AHEAD = 3_600.0
 # from disk is no wait; nor is the wait for the GIL, where several threads want it on a busy machine.
 _ESCAPE_SECONDS = 0.25
 _ESCAPE_SECONDS_WITH_THREADS = 2.0
+# Seconds for threads that write logs: virtual time passes only when none of them has anything to do.
+_DRAIN = 0.001
+_DRAIN_REALLY = 2.0
 
 
 @dataclass(kw_only=True)
@@ -122,6 +127,8 @@ class World:
             self.network, self.scheduler, self.recorder, seams.authority, seams.bundles, self._streams
         )
         self._callables: dict[str, Dependency] = {}
+        self._lines = LineSeam(self.recorder)
+        self._metrics = MetricSeam(self.recorder)
         self._undo: ExitStack | None = None
         self._undo_time: Undo | None = None
 
@@ -147,10 +154,12 @@ class World:
         if self._undo is not None:
             raise RuntimeError("pytest-ralph: this world is active already")
         with ExitStack() as stack:
-            stack.callback(logseam.install(self.recorder))
+            stack.callback(self._lines.install())
+            stack.callback(logseam.install(self.recorder, self._lines))
             stack.callback(mockseam.install(self.recorder))
             stack.callback(effects.install(self.recorder))
             stack.callback(self._seams.sockets.install(self._client))
+            stack.callback(self._metrics.install())
             stack.callback(self._seams.polls.install(self._waits))
             stack.callback(self._tasks.install())
             stack.callback(self._streams.install())
@@ -278,6 +287,18 @@ class World:
     def advance(self, seconds: float) -> None:
         """Let virtual time pass with all that is due in it."""
         self.scheduler.pass_time(seconds)
+
+    def call_begins(self, index: int) -> None:
+        """The test body is about to be called: see what its metrics are."""
+        self._metrics.begin(index)
+
+    def call_ends(self, index: int) -> None:
+        """The test body has come back: let what it logged be written, and see what became of its metrics."""
+        patience = _DRAIN if self.clock.virtual else _DRAIN_REALLY
+        deadline = self.clock.now + round(patience * 1e9)
+        with suppress(WorldIsOver):
+            self._lines.drain(lambda ready: self.scheduler.wait(ready, deadline))
+        self._metrics.end(index)
 
     def remember(self) -> None:
         """Keep the declared answers as they are now, to be put back by `heal`."""
