@@ -9,6 +9,7 @@ all, and with which fields, is the business of `logseam`.
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import logging.handlers
 import sys
@@ -38,6 +39,8 @@ class LineSeam:
         self._undos: list[Undo] = []
         self._watched: set[type] = set()
         self._left: Counter[int] = Counter()
+        self._entries: dict[object, int] = {}
+        self._numbers = itertools.count(1)
 
     def install(self) -> Undo:
         """Record from now on. Returns what undoes it."""
@@ -62,6 +65,7 @@ class LineSeam:
         self._undos.clear()
         self._watched.clear()
         self._handling.clear()
+        self._entries.clear()
 
     @contextmanager
     def writing(self) -> Generator[bool]:
@@ -75,10 +79,19 @@ class LineSeam:
 
     def wrote(self, line: str, **fields: Any) -> None:
         """Record a line."""
+        number = next(self._numbers)
+        entry = self._entries.setdefault(fields.pop("entry", number), number)
         # An exception handled by whoever calls is seen here as well.
         handling = fields.pop("handling", False) or sys.exc_info()[0] is not None
         location = fields.pop("location", None) or self._recorder.here()
-        self._recorder.add(Written, line=line.rstrip("\r\n"), handling=handling, location=location, **fields)
+        self._recorder.add(
+            Written,
+            line=line.rstrip("\r\n"),
+            handling=handling,
+            entry=entry,
+            location=location,
+            **fields,
+        )
 
     # -- standard logging -----------------------------------------------------------------------------------
 
@@ -104,6 +117,7 @@ class LineSeam:
             logger=record.name,
             writer=writer,
             handling=_identity(record) in self._handling,
+            entry=_identity(record),
             location=self._recorder.at(record.pathname, record.lineno, record.funcName or ""),
         )
 
@@ -198,6 +212,7 @@ class LineSeam:
                     logger=record["name"] or "loguru",
                     writer="loguru",
                     handling=record["exception"] is not None,
+                    entry=(record["time"], *place, record["message"]),
                     location=self._recorder.at(*place),
                 )
             with self.writing():
