@@ -24,6 +24,13 @@ from pytest_ralph.core.timeline import Logged, Written
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Undo
 
+_SINKS = (
+    ("loguru._simple_sinks", "StreamSink"),
+    ("loguru._simple_sinks", "CallableSink"),
+    ("loguru._simple_sinks", "AsyncSink"),
+    ("loguru._file_sink", "FileSink"),
+)
+
 
 class LineSeam:
     """Records what is written to logs.
@@ -49,9 +56,8 @@ class LineSeam:
             stack.callback(_replace(logging.Handler, "handle", self._handle))
             for undo in self._queues():
                 stack.callback(undo)
-            if "loguru" in sys.modules:
-                for undo in self._loguru():
-                    stack.callback(undo)
+            for undo in self._loguru():
+                stack.callback(undo)
             streams = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
             for stream in {id(each): each for each in streams if each is not None}.values():
                 name = "stderr" if stream in (sys.stderr, sys.__stderr__) else "stdout"
@@ -190,15 +196,11 @@ class LineSeam:
     # -- loguru ---------------------------------------------------------------------------------------------
 
     def _loguru(self) -> Iterator[Undo]:
-        from loguru import _file_sink, _simple_sinks
-
-        for owner in (
-            _simple_sinks.StreamSink,
-            _simple_sinks.CallableSink,
-            _simple_sinks.AsyncSink,
-            _file_sink.FileSink,
-        ):
-            yield _replace(owner, "write", self._sink)
+        for module, name in _SINKS:
+            owner = getattr(sys.modules.get(module), name, None)
+            # Where loguru of another version writes elsewhere, that is not seen.
+            if owner is not None and "write" in vars(owner):
+                yield _replace(owner, "write", self._sink)
 
     def _sink(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def write(sink: Any, message: Any) -> Any:
@@ -286,10 +288,10 @@ class LineSeam:
         if any(left > 0 for left in self._left.values()):
             queues = {id(each.queue) for each in _listeners()}
             wait(lambda: all(self._left[each] <= 0 for each in queues))
-        if (loguru := sys.modules.get("loguru")) is not None:
-            for handler in list(loguru.logger._core.handlers.values()):
-                if getattr(handler, "_enqueue", False):
-                    handler.complete_queue()
+        core = getattr(getattr(sys.modules.get("loguru"), "logger", None), "_core", None)
+        for handler in list(getattr(core, "handlers", {}).values()):
+            if getattr(handler, "_enqueue", False):
+                handler.complete_queue()
 
 
 def _listeners() -> list[logging.handlers.QueueListener]:
