@@ -88,11 +88,10 @@ class Outcome:
         return {name: status for name, status in self.statuses().items() if status != "pass"}
 
 
-def subject(call: str) -> str:
-    """The module of subjects that a call is from: no other is imported."""
-    found = re.search(r"\b(\w+)\.\w+\(\)", call)
-    known = [path.stem for path in (Path(__file__).parent / "subjects").glob("*.py")]
-    return found[1] if found is not None and found[1] in known else "charges"
+def _subjects(call: str) -> str:
+    """The modules of subjects that a call may need; those that load much only if they are named."""
+    named = set(re.findall(r"\w+", call)) & {"logged", "measured", "traced"}
+    return ", ".join(["charges", *sorted(named), "timeouts"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +120,7 @@ class Project:
         """Judge one call from `tests.subjects` with one marker."""
         self.write(
             test_it=f"""
-            from tests.subjects import {subject(call)}
+            from tests.subjects import {_subjects(call)}
 
             {marker}
             def test_charge({fixtures}):

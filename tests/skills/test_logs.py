@@ -57,6 +57,8 @@ def test_every_way_to_write_a_line_is_seen(project: Project, subject: str):
         ('@ralph.logs(__import__("re").compile("payment_.*"), fields=("payment_id",))', "structlog_print"),
         ("@ralph.logs", "structlog_print"),
         ('@ralph.logs("payment_attempted", per="attempt")', "once_for_each_attempt"),
+        ('@ralph.logs("payment_attempted", per="attempt")', "two_handlers"),
+        (PLAIN + '\n            @ralph.secret("tok_visa")', "secret_in_a_line_of_code"),
         (PLAIN, "degraded"),
         ('@ralph.logs("payment_failed", when="failure")', "at_info"),
     ],

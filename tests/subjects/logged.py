@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import logging.handlers
@@ -508,6 +509,26 @@ def secret_in_locals() -> None:
 def secret_in_a_diagnosis() -> None:
     """What loguru shows of every value in a traceback, unless it is told not to."""
     charge(_loguru(diagnose=True))
+
+
+def secret_in_a_line_of_code() -> None:
+    """A traceback that shows a line of code with the token in it."""
+    log = _logger_of_structlog()
+    log.info("payment_attempted", payment_id="pay_1")
+    try:
+        requests.post(URL, json={}, timeout=5, headers={"X-Source": "tok_visa"}).raise_for_status()
+    except requests.RequestException:
+        log.exception("charge_failed")
+        raise
+
+
+def two_handlers() -> None:
+    """Standard error and a file get the same line."""
+    logger = _logger("two", _json_formatter())
+    logger.handlers.append(logging.StreamHandler(io.StringIO()))
+    logger.handlers[1].setFormatter(_json_formatter())
+    logger.info("payment_attempted", extra={"payment_id": "pay_1"})
+    _post()
 
 
 def says_success_too_soon() -> None:

@@ -30,6 +30,9 @@ _KEY_PARAMETER = re.compile(
     r"(?i)^(?:[\w-]*[-_])?(?:api[-_]?key|access[-_]?token|secret|password|sig|signature)$"
 )
 
+# A frame of a traceback and the line of code below it, also where a JSON string holds them.
+_SOURCE = re.compile(r"""(File \\?"[^"\\\n]+\\?", line \d+, in [^\n\\]+(?:\n|\\n)[ ]+)((?:(?!\\n|\n).)*)""")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Secret:
@@ -59,6 +62,16 @@ class Secret:
             base64.b64encode(value.encode()).decode(),
         }
         return tuple(sorted(found, key=lambda each: (-len(each), each)))
+
+
+def without_sources(text: str) -> str:
+    r"""Text without the lines of code that tracebacks in it show: what stands there is no value.
+
+    Example:
+        >>> without_sources('File "pay.py", line 3, in pay\n    charge("tok_visa")\nValueError: no')
+        'File "pay.py", line 3, in pay\n    ...\nValueError: no'
+    """
+    return _SOURCE.sub(r"\1...", text)
 
 
 def declared(values: Iterable[str]) -> tuple[Secret, ...]:

@@ -324,6 +324,7 @@ class Written(Event):
         logger: Name of the logger; ``stdout`` or ``stderr`` for a line that was printed.
         writer: Class of the handler, logger or sink that wrote it; empty where nothing is set up to write.
         handling: Whether an exception was being handled when it was logged.
+        entry: A number for what was logged: several handlers may each write a line of it.
     """
 
     line: str
@@ -331,6 +332,7 @@ class Written(Event):
     logger: str = ""
     writer: str = ""
     handling: bool = False
+    entry: int = 0
 
     @property
     def printed(self) -> bool:

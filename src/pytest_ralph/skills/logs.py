@@ -16,7 +16,7 @@ from pytest_ralph.core.masking import short
 from pytest_ralph.core.outcomes import FAILURE, SUCCESS, Call, calls
 from pytest_ralph.core.quantity import duration, seconds, times
 from pytest_ralph.core.scenario import Scenario
-from pytest_ralph.core.secrets import Secret, hidden
+from pytest_ralph.core.secrets import Secret, hidden, without_sources
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed
 from pytest_ralph.core.timeline import Exported, Traced, Written
 from pytest_ralph.marker import Decorator, attach, check_scenarios
@@ -225,9 +225,9 @@ def _missing(spec: Logs, call: Call, about: Sequence[Line], play: Play) -> str:
         written = "; ".join(_named(each, play) for each in lines[:3])
         more = f"; and {times(len(lines) - 3, 'more line')}" if len(lines) > 3 else ""
         return f"written was only: {written}{more}"
-    if spec.per == "attempt" and len(about) != len(call.attempts):
-        made = times(len(call.attempts), "attempt")
-        return f"it is logged {times(len(about), 'time')} for {made}"
+    logged = len({each.written.entry for each in about})
+    if spec.per == "attempt" and logged != len(call.attempts):
+        return f"it is logged {times(logged, 'time')} for {times(len(call.attempts), 'attempt')}"
     return ""
 
 
@@ -334,9 +334,10 @@ def _secret_logged(_: Logs, play: Play) -> Verdict | None:
     verdict = None
     for call in calls(play.timeline):
         for where, text, location in _shown_texts(call):
-            secret = next((each for each in play.secrets if each.is_in(text)), None)
+            shown = without_sources(text)
+            secret = next((each for each in play.secrets if each.is_in(shown)), None)
             if secret is not None:
-                observed = f"{secret.name} is in {where}: {_around(secret, text, play.secrets)}"
+                observed = f"{secret.name} is in {where}: {_around(secret, shown, play.secrets)}"
                 return failed("no secret is shown", observed, location or call.location, play.timeline)
             verdict = PASSED
     return verdict

@@ -9,6 +9,7 @@ all, and with which fields, is the business of `logseam`.
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import logging.handlers
 import sys
@@ -22,6 +23,13 @@ from pytest_ralph.core.lines import JSON, read
 from pytest_ralph.core.timeline import Logged, Written
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Undo
+
+_SINKS = (
+    ("loguru._simple_sinks", "StreamSink"),
+    ("loguru._simple_sinks", "CallableSink"),
+    ("loguru._simple_sinks", "AsyncSink"),
+    ("loguru._file_sink", "FileSink"),
+)
 
 
 class LineSeam:
@@ -38,6 +46,8 @@ class LineSeam:
         self._undos: list[Undo] = []
         self._watched: set[type] = set()
         self._left: Counter[int] = Counter()
+        self._entries: dict[object, int] = {}
+        self._numbers = itertools.count(1)
 
     def install(self) -> Undo:
         """Record from now on. Returns what undoes it."""
@@ -46,9 +56,8 @@ class LineSeam:
             stack.callback(_replace(logging.Handler, "handle", self._handle))
             for undo in self._queues():
                 stack.callback(undo)
-            if "loguru" in sys.modules:
-                for undo in self._loguru():
-                    stack.callback(undo)
+            for undo in self._loguru():
+                stack.callback(undo)
             streams = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
             for stream in {id(each): each for each in streams if each is not None}.values():
                 name = "stderr" if stream in (sys.stderr, sys.__stderr__) else "stdout"
@@ -62,6 +71,7 @@ class LineSeam:
         self._undos.clear()
         self._watched.clear()
         self._handling.clear()
+        self._entries.clear()
 
     @contextmanager
     def writing(self) -> Generator[bool]:
@@ -75,10 +85,19 @@ class LineSeam:
 
     def wrote(self, line: str, **fields: Any) -> None:
         """Record a line."""
+        number = next(self._numbers)
+        entry = self._entries.setdefault(fields.pop("entry", number), number)
         # An exception handled by whoever calls is seen here as well.
         handling = fields.pop("handling", False) or sys.exc_info()[0] is not None
         location = fields.pop("location", None) or self._recorder.here()
-        self._recorder.add(Written, line=line.rstrip("\r\n"), handling=handling, location=location, **fields)
+        self._recorder.add(
+            Written,
+            line=line.rstrip("\r\n"),
+            handling=handling,
+            entry=entry,
+            location=location,
+            **fields,
+        )
 
     # -- standard logging -----------------------------------------------------------------------------------
 
@@ -104,6 +123,7 @@ class LineSeam:
             logger=record.name,
             writer=writer,
             handling=_identity(record) in self._handling,
+            entry=_identity(record),
             location=self._recorder.at(record.pathname, record.lineno, record.funcName or ""),
         )
 
@@ -176,15 +196,11 @@ class LineSeam:
     # -- loguru ---------------------------------------------------------------------------------------------
 
     def _loguru(self) -> Iterator[Undo]:
-        from loguru import _file_sink, _simple_sinks
-
-        for owner in (
-            _simple_sinks.StreamSink,
-            _simple_sinks.CallableSink,
-            _simple_sinks.AsyncSink,
-            _file_sink.FileSink,
-        ):
-            yield _replace(owner, "write", self._sink)
+        for module, name in _SINKS:
+            owner = getattr(sys.modules.get(module), name, None)
+            # Where loguru of another version writes elsewhere, that is not seen.
+            if owner is not None and "write" in vars(owner):
+                yield _replace(owner, "write", self._sink)
 
     def _sink(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def write(sink: Any, message: Any) -> Any:
@@ -198,6 +214,7 @@ class LineSeam:
                     logger=record["name"] or "loguru",
                     writer="loguru",
                     handling=record["exception"] is not None,
+                    entry=(record["time"], *place, record["message"]),
                     location=self._recorder.at(*place),
                 )
             with self.writing():
@@ -271,10 +288,10 @@ class LineSeam:
         if any(left > 0 for left in self._left.values()):
             queues = {id(each.queue) for each in _listeners()}
             wait(lambda: all(self._left[each] <= 0 for each in queues))
-        if (loguru := sys.modules.get("loguru")) is not None:
-            for handler in list(loguru.logger._core.handlers.values()):
-                if getattr(handler, "_enqueue", False):
-                    handler.complete_queue()
+        core = getattr(getattr(sys.modules.get("loguru"), "logger", None), "_core", None)
+        for handler in list(getattr(core, "handlers", {}).values()):
+            if getattr(handler, "_enqueue", False):
+                handler.complete_queue()
 
 
 def _listeners() -> list[logging.handlers.QueueListener]:
