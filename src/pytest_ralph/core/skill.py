@@ -138,6 +138,7 @@ class Skill:
         criteria: Its criteria, in the order they are shown.
         keep: What must stay as it is when a criterion of this skill is repaired, given the spec.
         rests_on: Ids of skills that are to be repaired before this one.
+        measures: Whether it looks at metrics or spans: to find those of a program takes some milliseconds.
     """
 
     id: str
@@ -147,6 +148,7 @@ class Skill:
     criteria: tuple[Criterion, ...]
     keep: Callable[[Any], str]
     rests_on: tuple[str, ...] = ()
+    measures: bool = False
 
     def applicable(self, spec: Spec) -> tuple[Criterion, ...]:
         """The criteria that these parameters ask for."""

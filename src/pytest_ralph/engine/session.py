@@ -185,7 +185,8 @@ def open_case(item: pytest.Item) -> Case | None:
     run = run_of(item.config)
     locator = Locator(item.config.rootpath, [Path(item.path)])
     gates = run.test(item).gates if scenario is not None else ()
-    return Case(gates=gates, locator=locator, world=World(run.seams, locator))
+    measured = "ralph_timeline" in needs or any(gate.skill.measures for gate in gates)
+    return Case(gates=gates, locator=locator, world=World(run.seams, locator, measured=measured))
 
 
 def plan(items: list[pytest.Item], run: Run) -> dict[str, Any]:

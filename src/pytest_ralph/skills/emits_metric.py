@@ -400,6 +400,7 @@ SKILL = Skill(
     marker="emits_metric",
     title="counts and measures what happens",
     phase="observability",
+    measures=True,
     keep=lambda _: "what the code does, which requests it makes, and what it logs",
     criteria=(
         Criterion(

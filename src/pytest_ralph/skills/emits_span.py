@@ -161,6 +161,7 @@ SKILL = Skill(
     marker="emits_span",
     title="shows what happens as a span of a trace",
     phase="observability",
+    measures=True,
     keep=lambda _: "what the code does, which requests it makes, and what it logs",
     criteria=(
         Criterion(

@@ -392,6 +392,7 @@ SKILL = Skill(
     marker="logs",
     title="says what happens, in lines that machines can read",
     phase="observability",
+    measures=True,
     keep=lambda _: "what the code does, and which requests it makes with which waits",
     criteria=(
         Criterion(

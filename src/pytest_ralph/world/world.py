@@ -98,9 +98,10 @@ class World:
     Args:
         seams: What worlds share.
         locator: Finds the user's lines.
+        measured: Whether metrics and spans are on the timeline.
     """
 
-    def __init__(self, seams: Seams, locator: Locator) -> None:
+    def __init__(self, seams: Seams, locator: Locator, *, measured: bool = True) -> None:
         self._seams = seams
         self.clock: Clock = seams.clock()
         self.recorder = Recorder(self.clock, locator)
@@ -128,7 +129,7 @@ class World:
         )
         self._callables: dict[str, Dependency] = {}
         self._lines = LineSeam(self.recorder)
-        self._metrics = MetricSeam(self.recorder)
+        self._metrics = MetricSeam(self.recorder) if measured else None
         self._undo: ExitStack | None = None
         self._undo_time: Undo | None = None
 
@@ -159,7 +160,8 @@ class World:
             stack.callback(mockseam.install(self.recorder))
             stack.callback(effects.install(self.recorder))
             stack.callback(self._seams.sockets.install(self._client))
-            stack.callback(self._metrics.install())
+            if self._metrics is not None:
+                stack.callback(self._metrics.install())
             stack.callback(self._seams.polls.install(self._waits))
             stack.callback(self._tasks.install())
             stack.callback(self._streams.install())
@@ -290,7 +292,8 @@ class World:
 
     def call_begins(self, index: int) -> None:
         """The test body is about to be called: see what its metrics are."""
-        self._metrics.begin(index)
+        if self._metrics is not None:
+            self._metrics.begin(index)
 
     def call_ends(self, index: int) -> None:
         """The test body has come back: let what it logged be written, and see what became of its metrics."""
@@ -298,7 +301,8 @@ class World:
         deadline = self.clock.now + round(patience * 1e9)
         with suppress(WorldIsOver):
             self._lines.drain(lambda ready: self.scheduler.wait(ready, deadline))
-        self._metrics.end(index)
+        if self._metrics is not None:
+            self._metrics.end(index)
 
     def remember(self) -> None:
         """Keep the declared answers as they are now, to be put back by `heal`."""
