@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pytest_ralph.skills.logs import logs as logs
     from pytest_ralph.skills.rate_limit import rate_limit as rate_limit
     from pytest_ralph.skills.retry import retry as retry
+    from pytest_ralph.skills.survives import survives as survives
     from pytest_ralph.skills.timeout import timeout as timeout
     from pytest_ralph.skills.validates_input import validates_input as validates_input
     from pytest_ralph.world.network import UndeclaredHost as UndeclaredHost
@@ -45,6 +46,7 @@ __all__ = [
     "reset",
     "retry",
     "secret",
+    "survives",
     "timeout",
     "validates_input",
 ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pytest_ralph.core.fault import Fault
+from pytest_ralph.core.fault import Fault, Kind
 from pytest_ralph.core.timeline import CallEnded, Event, Timeline, Tried
 
 
@@ -46,7 +46,14 @@ class Stage(Protocol):
     def test(self) -> str:
         """The id of the test, without the scenario."""
 
-    def case(self, arguments: Mapping[str, object]) -> Timeline:
+    @property
+    def services(self) -> Mapping[str, Kind]:
+        """The dependencies that may be broken, and what they are."""
+
+    def pool(self, faults: Iterable[Fault]) -> tuple[Fault, ...]:
+        """These faults, and those that plugins add to what schedules are made of."""
+
+    def case(self, arguments: Mapping[str, object], *, faults: Mapping[str, Fault] | None = None) -> Timeline:
         """Call the test body on an empty timeline, and tell what happened.
 
         It is for a great many calls, and costs next to nothing after one that reached nothing. Whatever the
@@ -54,6 +61,7 @@ class Stage(Protocol):
 
         Args:
             arguments: Arguments of the test to be passed with other values than those of its fixtures.
+            faults: What services show in the call, by their URLs. An hour and a healthy call come before it.
         """
 
     def searching(self) -> AbstractContextManager[None]:

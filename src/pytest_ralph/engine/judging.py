@@ -97,6 +97,7 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
         resets=resets,
         faults=tuple(each.fault for each in scenarios(case.gates) if each.fault is not None),
         test=base_id(item),
+        more_faults=run.more_faults,
     )
     state = random.getstate()
     try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 
@@ -90,6 +90,7 @@ class Player:
         resets: Functions that clear state the code keeps between calls.
         test: Id of the test, without the scenario.
         faults: What the gates want played, in this scenario or another.
+        more_faults: What plugins add to the faults that schedules are made of.
         reached: Operations that the healthy call performed, and that can show any of these faults.
         met: Operations that met a fault aimed at them, or are spared by it.
     """
@@ -101,6 +102,7 @@ class Player:
     resets: tuple[Callable[[], object], ...] = ()
     test: str = ""
     faults: tuple[Fault, ...] = ()
+    more_faults: tuple[Fault, ...] = ()
     reached: list[str] = field(default_factory=list)
     met: list[str] = field(default_factory=list)
     _baseline: Timeline = field(default_factory=Timeline)
@@ -133,14 +135,14 @@ class Player:
             if not _can_be_aimed(scenario.fault, target):
                 continue
             if found:
-                self._warm_up()
+                self.warm_up()
             play = self._play(scenario, [target])
             found.append(play)
             detours = self._detours(play, target) if scenario.detours else []
             detours = [each for each in detours if _can_be_aimed(scenario.fault, each)]
             if detours and not scenario.recovers:
                 # Where the code turns to in trouble may be in trouble as well.
-                self._warm_up()
+                self.warm_up()
                 found.append(self._play(scenario, [target, *detours]))
         return found
 
@@ -176,7 +178,8 @@ class Player:
             if each.name not in usual and not (connecting and each.upstream is target.upstream)
         ]
 
-    def _warm_up(self) -> None:
+    def warm_up(self) -> None:
+        """Let an hour pass and make a healthy call, so that what the code keeps is in its usual state."""
         self.world.heal()
         self.world.advance(FAR_AHEAD)
         # The healthy call is judged elsewhere; here it only has to leave a usual state behind.
@@ -327,17 +330,31 @@ class Directed:
         """The id of the test, without the scenario."""
         return self.player.test
 
-    def case(self, arguments: Mapping[str, object]) -> Timeline:
+    @property
+    def services(self) -> Mapping[str, Kind]:
+        """The dependencies that may be broken, and what they are."""
+        return {each.url: each.kind for each in self.player.world.dependencies if each.faulted}
+
+    def pool(self, faults: Iterable[Fault]) -> tuple[Fault, ...]:
+        """These faults, and those that plugins add."""
+        return (*faults, *self.player.more_faults)
+
+    def case(self, arguments: Mapping[str, object], *, faults: Mapping[str, Fault] | None = None) -> Timeline:
         """Call the test body on an empty timeline, and tell what happened."""
-        world = self.player.world
+        player, world = self.player, self.player.world
         with world.virtual_time():
+            if faults:
+                player.warm_up()
             if any(event.crosses for event in world.recorder.events):
                 world.heal(align=False)
             else:
                 world.recorder.restart(align=False)
-            self.player.reset()
-            with suppress(*_OUTCOMES), self.player.call(watched=False):
-                self.player.body(arguments)
+            player.reset()
+            for each in world.dependencies:
+                if fault := (faults or {}).get(each.url):
+                    each.show(fault, None)
+            with suppress(*_OUTCOMES), player.call(watched=bool(faults)):
+                player.body(arguments)
         return world.timeline
 
     @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pytest_ralph.core.fault import Fault
 from pytest_ralph.core.location import Locator
 from pytest_ralph.core.registry import Registry, builtin, extended
 from pytest_ralph.core.scenario import Scenario
@@ -68,6 +69,7 @@ class Run:
         selection: Which gates to judge.
         seed: Seed of random numbers.
         seams: What worlds share.
+        more_faults: What plugins add to the faults that schedules are made of.
         plan: All gates and items, as plain data for the report.
     """
 
@@ -76,6 +78,7 @@ class Run:
     selection: Selection
     seed: int
     seams: Seams
+    more_faults: tuple[Fault, ...] = ()
     plan: dict[str, Any] = field(default_factory=dict)
     _tests: dict[str, Test] = field(default_factory=dict)
 
@@ -143,6 +146,7 @@ def start(config: pytest.Config) -> Run:
         selection=Selection(skills=skills, features=tuple(config.getoption("ralph_feature"))),
         seed=int(config.getoption("ralph_seed")),
         seams=seams,
+        more_faults=_more_faults(config),
     )
 
 
@@ -162,6 +166,19 @@ def _registry(config: pytest.Config) -> Registry:
         )
     except (TypeError, ValueError) as error:
         raise pytest.UsageError(f"pytest_ralph_skills or pytest_ralph_criteria: {error}") from error
+
+
+def _more_faults(config: pytest.Config) -> tuple[Fault, ...]:
+    """The faults that plugins add.
+
+    Raises:
+        pytest.UsageError: What a plugin adds is no fault.
+    """
+    found = tuple(chain.from_iterable(config.hook.pytest_ralph_faults()))
+    for each in found:
+        if not isinstance(each, Fault):
+            raise pytest.UsageError(f"pytest_ralph_faults: expected a fault, got {each!r}")
+    return found
 
 
 def run_of(config: pytest.Config) -> Run:
