@@ -53,6 +53,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "ralph(spec, skill): a pytest-ralph gate; use pytest_ralph.<skill>(...)"
     )
+    from pytest_ralph import defaults
+
+    config.add_cleanup(defaults.use(config.rootpath))
     if config.getoption("ralph"):
         from pytest_ralph.engine import reporting
 

@@ -20,9 +20,10 @@ ALLOWED = {
     "faults": {"core"},
     "skills": {"core", "faults", "marker"},
     "world": {"core"},
-    "report": set(),
-    "engine": {"core", "marker", "world", "report"},
-    "cli": {"report"},
+    "report": {"core"},
+    "engine": {"core", "defaults", "marker", "world", "report"},
+    "defaults": {"marker", "report"},
+    "cli": {"core", "report"},
 }
 
 

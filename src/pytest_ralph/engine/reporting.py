@@ -14,8 +14,10 @@ import pytest
 
 from pytest_ralph.core.skill import PHASES
 from pytest_ralph.engine.gates import base_id, scenario_of
+from pytest_ralph.engine.scope import left_out
 from pytest_ralph.engine.session import RESULT, run_of
-from pytest_ralph.report import agent, jsonfile, terminal
+from pytest_ralph.report import agent, jsonfile, state, terminal
+from pytest_ralph.report.history import History
 from pytest_ralph.report.model import Circumstances, Result, build, red
 
 NAME = "pytest-ralph-collector"
@@ -33,6 +35,9 @@ def configure(config: pytest.Config) -> None:
         # The report says all that an agent needs, once.
         config.option.tbstyle = "no"
         config.option.reportchars = ""
+        config.option.disable_warnings = True
+        config.option.verbose = min(config.option.verbose, -1)
+        config.pluginmanager.register(Hushed(), f"{NAME}-hushed")
     if _is_worker(config) or config.getoption("collectonly"):
         config.pluginmanager.register(Sender(config), NAME)
         return
@@ -59,6 +64,19 @@ def attach(item: pytest.Item, report: pytest.TestReport) -> None:
         test = base_id(item)
         data["plan"] = {test: run_of(item.config).plan[test]}
     setattr(report, _REPORT, data)
+
+
+class Hushed:
+    """Keeps pytest from printing a letter for each of many items: an agent pays for every token."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """Count an outcome, but do not show it."""
+        if report.when != "call" and report.outcome == "passed":
+            return None
+        if report.when != "call" and report.outcome == "failed":
+            return "error", "", ""
+        return report.outcome, "", ""
 
 
 class Sender:
@@ -118,7 +136,7 @@ class Collector:
         if data is None:
             return
         self._plan.update(data.get("plan", {}))
-        result = _result(report, data)
+        result = _result(report, data, self._config.rootpath)
         before = self._results.get(report.nodeid)
         if result is None or (report.when == "teardown" and not _all_passed(before)):
             return
@@ -135,7 +153,9 @@ class Collector:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the report, and see to it that a red gate is not taken for success."""
-        plan = {**self._plan, **run_of(self._config).plan}
+        run, history = run_of(self._config), History(self._config.rootpath)
+        past = history.past()
+        plan = {**self._plan, **run.plan}
         self._report = build(
             dict(sorted(plan.items())),
             self._results,
@@ -147,19 +167,33 @@ class Collector:
                     # Files without a failure are not even collected then.
                     or bool(self._config.getoption("lf", False))
                 ),
-                selected=_selected(self._config),
+                left_out=left_out(self._config, run.policy.paths),
                 uncollected=tuple(self._uncollected),
                 run=self._volatile(),
+                policy=run.policy,
+                today=run.today,
+                past=past,
+                disputed={each.fingerprint for each in history.disputes()},
             ),
             PHASES.index,
             _paths(self._config),
         )
+        self._report["run"]["digest"] = jsonfile.digest(self._report)
+        self._write(history, state.remember(past, self._report))
+        if session.exitstatus == pytest.ExitCode.OK and (red(self._report) or self._trouble):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _write(self, history: History, past: state.Past) -> None:
+        if self._report is None:
+            return
         try:
             jsonfile.write(self._report, self._path)
         except OSError as error:
             self._trouble = f"the report could not be written to {self._path}: {error}"
-        if session.exitstatus == pytest.ExitCode.OK and (red(self._report) or self._trouble):
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        try:
+            history.keep(past)
+        except OSError as error:
+            self._trouble = self._trouble or f"nothing can be remembered in {history.folder}: {error}"
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Show the report."""
@@ -195,17 +229,13 @@ class Collector:
         }
 
 
-def _selected(config: pytest.Config) -> bool:
-    return bool(config.getoption("ralph_skill") or config.getoption("ralph_feature"))
-
-
 def _paths(config: pytest.Config) -> list[str]:
     """The files and folders named on the command line."""
     named = config.args_source is pytest.Config.ArgsSource.ARGS
     return [each.partition("::")[0] for each in config.args] if named else []
 
 
-def _result(report: pytest.TestReport, data: dict[str, Any]) -> Result | None:
+def _result(report: pytest.TestReport, data: dict[str, Any], root: Path) -> Result | None:
     """What a report says of its item; None when it says nothing that is not known better."""
     if "broken" in data:
         return Result(outcome="broken", **data["broken"])
@@ -219,8 +249,22 @@ def _result(report: pytest.TestReport, data: dict[str, Any]) -> Result | None:
     if report.outcome == "skipped":
         return Result(outcome="skipped", reason=_reason(report))
     if report.outcome == "failed":
-        return Result(outcome="error", reason=f"{report.when} failed: {_reason(report)}")
+        return Result(
+            outcome="error",
+            reason=f"{report.when} failed: {_reason(report)}",
+            location=_crashed_at(report, root),
+        )
     return None
+
+
+def _crashed_at(report: pytest.TestReport, root: Path) -> dict[str, Any] | None:
+    """The line that failed, where pytest knows it."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if crash is None:
+        return None
+    path = Path(crash.path)
+    shown = path.relative_to(root) if path.is_relative_to(root) else Path(path.name)
+    return {"file": shown.as_posix(), "line": crash.lineno, "function": ""}
 
 
 def _all_passed(result: Result | None) -> bool:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
+import inspect
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import pytest_ralph as ralph
+from pytest_ralph import defaults
 from pytest_ralph.core.location import Locator
+from pytest_ralph.core.policy import Policy, PolicyError
 from pytest_ralph.core.registry import Registry, builtin
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.engine.gates import (
@@ -22,6 +27,8 @@ from pytest_ralph.engine.gates import (
     scenario_of,
     scenarios,
 )
+from pytest_ralph.report.policyfile import find, load
+from pytest_ralph.world.network import Names
 from pytest_ralph.world.world import Seams, World, unavailable
 
 FIXTURES = frozenset({"ralph_upstream", "ralph_clock", "ralph_timeline"})
@@ -57,7 +64,10 @@ class Run:
         selection: Which gates to judge.
         seed: Seed of random numbers.
         seams: What worlds share.
+        policy: What the team agreed upon.
+        today: The day, for waivers.
         plan: All gates and items, as plain data for the report.
+        judged: What was judged, by item, kept apart from what reports say of it.
     """
 
     judging: bool
@@ -65,7 +75,10 @@ class Run:
     selection: Selection
     seed: int
     seams: Seams
+    policy: Policy = field(default_factory=Policy)
+    today: dt.date = dt.date.min
     plan: dict[str, Any] = field(default_factory=dict)
+    judged: dict[str, dict[str, Any]] = field(default_factory=dict)
     _tests: dict[str, Test] = field(default_factory=dict)
 
     def define(self, definition: Any) -> Test:
@@ -124,7 +137,8 @@ def start(config: pytest.Config) -> Run:
             "Run with --ralph-realtime to wait in real time."
         )
     judging = bool(config.getoption("ralph"))
-    seams = Seams(realtime=realtime, only_worlds=judging)
+    policy = _policy(config, registry)
+    seams = Seams(realtime=realtime, only_worlds=judging, names=Names(policy.hosts))
     config.add_cleanup(seams.bundles.catch_up_all)
     return Run(
         judging=judging,
@@ -132,7 +146,30 @@ def start(config: pytest.Config) -> Run:
         selection=Selection(skills=skills, features=tuple(config.getoption("ralph_feature"))),
         seed=int(config.getoption("ralph_seed")),
         seams=seams,
+        policy=policy,
+        today=dt.datetime.now(dt.timezone.utc).date(),
     )
+
+
+def _policy(config: pytest.Config, registry: Registry) -> Policy:
+    """The project's policy.
+
+    Raises:
+        pytest.UsageError: Something in it makes no sense.
+    """
+    try:
+        source = find(config.rootpath)
+        policy = load(config.rootpath, registry.ids)
+        named = [skill for skill in registry if skill.id in policy.defaults]
+        markers = {skill.id: inspect.unwrap(getattr(ralph, skill.marker)) for skill in named}
+        defaults.check(policy.defaults, markers)
+    except PolicyError as error:
+        raise pytest.UsageError(str(error)) from None
+    except ValueError as error:
+        key, value, expected = error.args
+        prefix = f"{source.prefix}.defaults" if source.prefix else "defaults"
+        raise pytest.UsageError(str(PolicyError(source.file, f"{prefix}.{key}", value, expected))) from None
+    return policy
 
 
 def run_of(config: pytest.Config) -> Run:
