@@ -44,6 +44,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="For whom the summary is written (default: human).",
     )
     group.addoption(
+        "--ralph-lock",
+        action="store_true",
+        help="Write ralph.lock, what the gates are to be compared with from now on; nothing is run.",
+    )
+    group.addoption(
         "--ralph-seed", type=int, default=0, metavar="N", help="Seed of random numbers (default: 0)."
     )
     group.addoption("--ralph-realtime", action="store_true", help="No virtual clock: wait in real time.")

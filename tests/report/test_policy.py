@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pytest_ralph.core.policy import Policy, PolicyError, parse
-from pytest_ralph.report.policyfile import load, tomllib
+from pytest_ralph.report.policyfile import load
+from tests.docs.pages import DOCS, blocks
 from tests.harness import Project
 from tests.report import made
 
@@ -359,13 +360,11 @@ def test_wrong_defaults_are_refused(project: Project, text: str, message: str):
     assert message in outcome.output
 
 
-def test_the_policy_on_its_page_is_a_policy():
-    from tests.docs.pages import DOCS, blocks
-
+def test_the_policy_on_its_page_is_a_policy(tmp_path: Path):
     (block,) = [each for each in blocks(DOCS / "reference/policy.md") if each.language == "toml"]
-    table = tomllib.loads(block.content)["tool"]["ralph"]
+    (tmp_path / "pyproject.toml").write_text(block.content)
 
-    found = parse(table, file="pyproject.toml", prefix="tool.ralph", skills=("retry", "timeout"))
+    found = load(tmp_path, SKILLS)
 
     assert found.features["payments"].level == "silver"
     assert found.waivers[0].expires == dt.date(2031, 7, 31)

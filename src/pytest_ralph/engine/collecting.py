@@ -6,8 +6,10 @@ import unittest
 
 import pytest
 
+from pytest_ralph.engine import locking
 from pytest_ralph.engine.gates import SCENARIO, count_gates, scenario_of
 from pytest_ralph.engine.session import Run, plan, run_of
+from pytest_ralph.report.lock import FILE
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
@@ -35,6 +37,8 @@ def select(config: pytest.Config, items: list[pytest.Item], *, failed: bool) -> 
     _refuse_unplayable(items)
     _refuse_unseen(run, items)
     run.plan = plan(items, run)
+    if config.getoption("ralph_lock") or (config.rootpath / FILE).exists():
+        run.inventory = locking.inventory(config, items, run)
     judged = [item for item in items if scenario_of(item) is not None]
     wanted = run.selection.features
     if wanted and not judged and not failed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
@@ -117,6 +118,7 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
     )
     item.stash[RESULT] = {"verdicts": records, "reached": player.reached, "met": player.met}
     problem = verdicts.summary(each for each in records if not _waived(run, case, each))
+    run.judged[item.nodeid] = json.dumps({"red": bool(problem), "result": item.stash[RESULT]})
     if problem:
         pytest.fail(problem, pytrace=False)
     return None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import platform
 import sys
 import uuid
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,14 @@ from typing import Any
 import pytest
 
 from pytest_ralph.core.skill import PHASES
+from pytest_ralph.engine import canary, locking
 from pytest_ralph.engine.gates import base_id, scenario_of
 from pytest_ralph.engine.scope import left_out
-from pytest_ralph.engine.session import RESULT, run_of
+from pytest_ralph.engine.session import RESULT, Run, run_of
 from pytest_ralph.report import agent, jsonfile, state, terminal
 from pytest_ralph.report.history import History
-from pytest_ralph.report.model import Circumstances, Result, build, red
+from pytest_ralph.report.lock import FILE, Change
+from pytest_ralph.report.model import Circumstances, Integrity, Result, build, red
 
 NAME = "pytest-ralph-collector"
 _REPORT = "ralph"
@@ -38,6 +42,10 @@ def configure(config: pytest.Config) -> None:
         config.option.disable_warnings = True
         config.option.verbose = min(config.option.verbose, -1)
         config.pluginmanager.register(Hushed(), f"{NAME}-hushed")
+    if config.getoption("ralph_lock"):
+        config.option.collectonly = True
+        config.pluginmanager.register(Locker(config), NAME)
+        return
     if _is_worker(config) or config.getoption("collectonly"):
         config.pluginmanager.register(Sender(config), NAME)
         return
@@ -62,7 +70,8 @@ def attach(item: pytest.Item, report: pytest.TestReport) -> None:
         data.update(result)
     if _is_worker(item.config):
         test = base_id(item)
-        data["plan"] = {test: run_of(item.config).plan[test]}
+        plan = run_of(item.config).plan
+        data["plan"] = {test: plan[test]} if test in plan else {}
     setattr(report, _REPORT, data)
 
 
@@ -79,6 +88,47 @@ class Hushed:
         return report.outcome, "", ""
 
 
+class Locker:
+    """Writes the lock when everything is collected.
+
+    Args:
+        config: The configuration.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._done = ""
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Write it.
+
+        Raises:
+            pytest.UsageError: Not everything was collected, there is no gate, or it cannot be written.
+        """
+        run, root = run_of(self._config), self._config.rootpath
+        left = left_out(self._config, run.policy.paths)
+        if left:
+            raise pytest.UsageError(
+                f"--ralph-lock: all gates are locked at once; leave out {', '.join(left)}"
+            )
+        if session.testsfailed:
+            raise pytest.UsageError("--ralph-lock: not everything could be collected; repair that first")
+        if not run.inventory["tests"]:
+            raise pytest.UsageError("--ralph-lock: there is no gate to lock")
+        try:
+            path = locking.write(run.inventory, root)
+        except OSError as error:
+            raise pytest.UsageError(f"--ralph-lock: {error}") from error
+        gates = sum(len(each["gates"]) for each in run.inventory["tests"].values())
+        tests = len(run.inventory["tests"])
+        self._done = f"locked {gates} gates of {tests} tests in {_relative(path, self._config)}: commit it"
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Say so."""
+        if self._done:
+            terminalreporter.write_line(self._done)
+
+
 class Sender:
     """On a worker: hands the plan to the controller.
 
@@ -89,11 +139,17 @@ class Sender:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
 
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Send the plan, so that the controller knows of items that no worker ran."""
         output = getattr(self._config, "workeroutput", None)
-        if output is not None:
-            output["ralph_plan"] = run_of(self._config).plan
+        if output is None:
+            return
+        run = run_of(self._config)
+        output["ralph_plan"] = run.plan
+        output["ralph_inventory"] = json.dumps(run.inventory)
+        # A worker that judged nothing has nothing to be believed.
+        output["ralph_canary"] = vars(canary.sing(session, _REPORT)) if run.judged else {"heard": "red"}
+        output["ralph_judged"] = run.judged
 
 
 class Collector:
@@ -114,6 +170,8 @@ class Collector:
         self._interrupted = False
         self._report: dict[str, Any] | None = None
         self._trouble: str | None = None
+        self._songs: list[canary.Song] = []
+        self._told: dict[str, tuple[str, str]] = {}
 
     def pytest_sessionstart(self) -> None:
         """Remove a report left over from an earlier run: it must not be taken for this one's."""
@@ -127,7 +185,14 @@ class Collector:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
         """Take a finished worker's plan."""
-        self._plan.update(getattr(node, "workeroutput", {}).get("ralph_plan", {}))
+        output = getattr(node, "workeroutput", {})
+        self._plan.update(output.get("ralph_plan", {}))
+        self._songs.append(
+            canary.Song(**output.get("ralph_canary", {"heard": "not_run", "reason": "it broke off"}))
+        )
+        run = run_of(self._config)
+        run.judged.update(output.get("ralph_judged", {}))
+        run.inventory = run.inventory or json.loads(output.get("ralph_inventory", "{}"))
         self._interrupted = self._interrupted or error is not None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -136,6 +201,9 @@ class Collector:
         if data is None:
             return
         self._plan.update(data.get("plan", {}))
+        if "verdicts" in data:
+            told = {key: data[key] for key in ("verdicts", "reached", "met")}
+            self._told[report.nodeid] = (report.outcome, json.dumps(told))
         result = _result(report, data, self._config.rootpath)
         before = self._results.get(report.nodeid)
         if result is None or (report.when == "teardown" and not _all_passed(before)):
@@ -156,6 +224,9 @@ class Collector:
         run, history = run_of(self._config), History(self._config.rootpath)
         past = history.past()
         plan = {**self._plan, **run.plan}
+        if run.judged and not self._songs:
+            self._songs.append(canary.sing(session, _REPORT))
+        left = left_out(self._config, run.policy.paths)
         self._report = build(
             dict(sorted(plan.items())),
             self._results,
@@ -167,13 +238,14 @@ class Collector:
                     # Files without a failure are not even collected then.
                     or bool(self._config.getoption("lf", False))
                 ),
-                left_out=left_out(self._config, run.policy.paths),
+                left_out=left,
                 uncollected=tuple(self._uncollected),
                 run=self._volatile(),
                 policy=run.policy,
                 today=run.today,
                 past=past,
                 disputed={each.fingerprint for each in history.disputes()},
+                integrity=self._integrity(run, past, whole=not left and not self._uncollected),
             ),
             PHASES.index,
             _paths(self._config),
@@ -182,6 +254,23 @@ class Collector:
         self._write(history, state.remember(past, self._report))
         if session.exitstatus == pytest.ExitCode.OK and (red(self._report) or self._trouble):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _integrity(self, run: Run, past: state.Past, *, whole: bool) -> Integrity:
+        """Whether the verdicts can be believed."""
+        root = self._config.rootpath
+        found = locking.changes(root, run.inventory, run.registry, whole=whole)
+        forged = list(_forged(run, self._told))
+        if found is None and past.locked:
+            forged.append(
+                {"kind": "file", "subject": FILE, "text": "is gone, and it was there in an earlier run"}
+            )
+        song = canary.together(self._songs)
+        return Integrity(
+            canary=song.heard,
+            unheard=song.reason,
+            locked=found is not None,
+            changes=[*(found or ()), *forged],
+        )
 
     def _write(self, history: History, past: state.Past) -> None:
         if self._report is None:
@@ -227,6 +316,24 @@ class Collector:
                 "platform": sys.platform,
             },
         }
+
+
+def _forged(run: Run, told: Mapping[str, tuple[str, str]]) -> Iterator[Change]:
+    """Where what reports say is not what was judged."""
+    for nodeid, judged in run.judged.items():
+        outcome, given = told.get(nodeid, ("", ""))
+        known = json.loads(judged)
+        if not given:
+            # Interrupted, or the worker broke off: then it is not satisfied either.
+            continue
+        if json.loads(given) != known["result"]:
+            yield {
+                "kind": "forged",
+                "subject": nodeid,
+                "text": "its report says something else than was judged",
+            }
+        elif outcome == "passed" and known["red"]:
+            yield {"kind": "forged", "subject": nodeid, "text": "was judged red, and is reported as passed"}
 
 
 def _paths(config: pytest.Config) -> list[str]:

@@ -40,11 +40,13 @@ class Test:
 
     Attributes:
         gates: The gates to judge.
+        gates_asked: The gates its markers ask for, selected or not.
         features: The features of all its gates, selected or not.
         markers: How many gates its markers ask for, selected or not.
     """
 
     gates: tuple[Gate, ...] = ()
+    gates_asked: tuple[Gate, ...] = ()
     features: tuple[str, ...] = ()
     markers: int = 0
 
@@ -67,7 +69,8 @@ class Run:
         policy: What the team agreed upon.
         today: The day, for waivers.
         plan: All gates and items, as plain data for the report.
-        judged: What was judged, by item, kept apart from what reports say of it.
+        judged: What was judged, by item as text, kept apart from what reports say of it.
+        inventory: What would be locked now; empty if nothing asks for it.
     """
 
     judging: bool
@@ -78,7 +81,8 @@ class Run:
     policy: Policy = field(default_factory=Policy)
     today: dt.date = dt.date.min
     plan: dict[str, Any] = field(default_factory=dict)
-    judged: dict[str, dict[str, Any]] = field(default_factory=dict)
+    judged: dict[str, str] = field(default_factory=dict)
+    inventory: dict[str, Any] = field(default_factory=dict)
     _tests: dict[str, Test] = field(default_factory=dict)
 
     def define(self, definition: Any) -> Test:
@@ -86,11 +90,16 @@ class Run:
         found = gates_of(definition, self.registry, module_name(definition))
         test = Test(
             gates=tuple(gate for gate in found if self.selection.takes(gate)),
+            gates_asked=found,
             features=tuple(gate.feature for gate in found),
             markers=count_gates(definition, self.registry),
         )
-        self._tests[definition.nodeid] = test
+        self.know(definition.nodeid, test)
         return test
+
+    def know(self, name: str, test: Test) -> None:
+        """Remember the gates of a test function."""
+        self._tests[name] = test
 
     def test(self, item: pytest.Item) -> Test:
         """The gates of the function that an item is made from."""

@@ -51,6 +51,7 @@ class History:
                 last=Snapshot.from_json(data["last"]) if data.get("last") else None,
                 best=Snapshot.from_json(data["best"]) if data.get("best") else None,
                 same=int(data.get("same", 0)),
+                locked=data.get("locked") is True,
             )
         except (KeyError, TypeError, ValueError, AttributeError):
             return Past()
@@ -67,6 +68,7 @@ class History:
                 "last": past.last.to_json() if past.last else None,
                 "best": past.best.to_json() if past.best else None,
                 "same": past.same,
+                "locked": past.locked,
             },
         )
 

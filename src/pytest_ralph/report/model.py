@@ -61,11 +61,13 @@ class Integrity:
 
     Attributes:
         canary: ``red`` if a subject that must come out red did so, ``forged`` if not, ``not_run`` if unknown.
+        unheard: Why it is unknown.
         locked: Whether there is a lock to compare with.
         changes: What has been weakened since it was locked, or forged: plain entries of kind, subject, text.
     """
 
     canary: str = "red"
+    unheard: str = ""
     locked: bool = False
     changes: Sequence[Mapping[str, str]] = ()
 
@@ -181,6 +183,7 @@ def assemble(
             or _repair(circumstances.uncollected, paths)
             or _next_action(found, disputed, paths)
             or _comply(policy)
+            or _hear(integrity, skills)
         ),
         "skills": skills,
         "run": dict(circumstances.run),
@@ -457,6 +460,16 @@ def _comply(policy: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
         return None
     first = policy[0]
     return _general(f"{first['subject']} {first['text']}. {first['prompt']}", first["feature"])
+
+
+def _hear(integrity: Integrity, skills: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What to do when all gates hold, but nothing shows that a red one would come out red."""
+    if integrity.canary != "not_run" or not skills:
+        return None
+    return _general(
+        "Find the hook or plugin that keeps pytest-ralph from running a test of its own, which must come out "
+        f"red before anything is called green: {integrity.unheard}. A person has to look at it."
+    )
 
 
 def _general(prompt: str, feature: str = "") -> dict[str, Any]:

@@ -7,7 +7,7 @@ dicts; where the state of a project is kept is the business of `history`.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_ralph.report.findings import SATISFIED, findings, keyed
@@ -65,11 +65,13 @@ class Past:
         last: The last one.
         best: The one with the most satisfied.
         same: How many full runs in a row, with the last one, failed in the same way.
+        locked: Whether there was a lock.
     """
 
     last: Snapshot | None = None
     best: Snapshot | None = None
     same: int = 0
+    locked: bool = False
 
 
 def unsatisfied(skills: list[dict[str, Any]], policy: list[dict[str, Any]]) -> dict[str, str]:
@@ -110,10 +112,11 @@ def remember(past: Past, report: Mapping[str, Any]) -> Past:
 
     A partial or incomplete run, or one in which somebody tampered, changes nothing.
     """
+    locked = past.locked or report["integrity"]["locked"]
     if not (report["full"] and report["complete"]) or report["state"] == "tampered":
-        return past
+        return replace(past, locked=locked)
     now = snapshot(report)
-    return Past(last=now, best=_better(now, past.best), same=repeats(now.failing, past))
+    return Past(last=now, best=_better(now, past.best), same=repeats(now.failing, past), locked=locked)
 
 
 def repeats(failing: Mapping[str, str], past: Past) -> int:

@@ -162,6 +162,8 @@ def _standing(report: Mapping[str, Any], width: int) -> Iterator[Line]:
     integrity = report["integrity"]
     if integrity["canary"] == "forged":
         yield from _wrap("TAMPERED: a test that must come out red did not", width, "  ", _RED)
+    if integrity["canary"] == "not_run" and report["gate"] == "incomplete" and report["complete"]:
+        yield from _wrap("a test that must come out red could not be run", width, "  ", _YELLOW)
     for each in integrity["changes"]:
         yield from _wrap(f"TAMPERED: {each['subject']}: {each['text']}", width, "  ", _RED)
     for each in report["policy"]:
