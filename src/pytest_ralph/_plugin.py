@@ -6,6 +6,7 @@ Importing this module must cost next to nothing: everything else is imported whe
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from pytest_ralph.core.timeline import Timeline
     from pytest_ralph.engine.fixtures import Clock
     from pytest_ralph.world.upstream import Upstream
+
+
+# Root folders of the projects under test, for the defaults of markers: a test run may run another.
+ROOTS: list[Path] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,9 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "ralph(spec, skill): a pytest-ralph gate; use pytest_ralph.<skill>(...)"
     )
-    from pytest_ralph import defaults
-
-    config.add_cleanup(defaults.use(config.rootpath))
+    ROOTS.append(config.rootpath)
+    config.add_cleanup(lambda: ROOTS.remove(config.rootpath))
     if config.getoption("ralph"):
         from pytest_ralph.engine import reporting
 

@@ -8,21 +8,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-# A stack, for a test run may run another.
-_ROOTS: list[Path] = []
-
-
-def use(root: Path) -> Callable[[], None]:
-    """Take the defaults from the policy of this project. Returns what undoes it.
-
-    Args:
-        root: The root folder of the test run.
-    """
-    _ROOTS.append(root)
-    return lambda: _ROOTS.remove(root)
+from pytest_ralph._plugin import ROOTS
 
 
 def of(skill: str) -> Mapping[str, Any]:
@@ -34,11 +22,11 @@ def of(skill: str) -> Mapping[str, Any]:
     Raises:
         PolicyError: The policy cannot be read.
     """
-    if not _ROOTS:
+    if not ROOTS:
         return {}
     from pytest_ralph.report.policyfile import find
 
-    table = find(_ROOTS[-1]).table.get("defaults", {})
+    table = find(ROOTS[-1]).table.get("defaults", {})
     found = table.get(skill, {}) if isinstance(table, dict) else {}
     return found if isinstance(found, dict) else {}
 

@@ -321,4 +321,4 @@ def test_the_command_explains_itself(capsys: pytest.CaptureFixture[str]):
         assert shown in capsys.readouterr().out
     with pytest.raises(SystemExit) as stopped:
         main([])
-    assert stopped.value.code == 2
+    assert stopped.value.code == 4

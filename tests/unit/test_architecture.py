@@ -22,7 +22,7 @@ ALLOWED = {
     "world": {"core"},
     "report": {"core"},
     "engine": {"core", "defaults", "marker", "world", "report"},
-    "defaults": {"marker", "report"},
+    "defaults": {"_plugin", "marker", "report"},
     "cli": {"core", "report"},
 }
 

@@ -7,6 +7,7 @@ a criterion that was made blind, betrays itself by it. It is shown to nobody and
 from __future__ import annotations
 
 import http.client
+import inspect
 import types
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -14,12 +15,12 @@ from typing import Any
 
 import pytest
 
+import pytest_ralph as ralph
 from pytest_ralph.core.masking import short
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.engine.gates import SCENARIO, definition_id, gates_of
 from pytest_ralph.engine.session import CASE, Test, run_of
 from pytest_ralph.marker import Feature
-from pytest_ralph.skills.retry import retry
 
 NAME = "ralph_canary"
 _HOST = "canary.ralph.example"
@@ -66,6 +67,8 @@ def sing(session: pytest.Session, attached: str) -> Song:
 def _item(session: pytest.Session) -> Any:
     item: Any = pytest.Function.from_parent(session, name=NAME, callobj=_body(lambda: item))
     run = run_of(session.config)
+    # Without the defaults of the policy, which could make it easy.
+    retry = inspect.unwrap(ralph.retry)
     for marker in (pytest.mark.ralph.with_args(Feature(name=NAME)), retry(max_retries=1)):
         item.add_marker(marker)
     gates = gates_of(item, run.registry, NAME)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_ralph.core.skill import PHASES
+from pytest_ralph.core.source import digest_of_file
 from pytest_ralph.engine import canary, locking
 from pytest_ralph.engine.gates import base_id, scenario_of
 from pytest_ralph.engine.scope import left_out
@@ -269,6 +270,7 @@ class Collector:
             canary=song.heard,
             unheard=song.reason,
             locked=found is not None,
+            lock=digest_of_file(root / FILE),
             changes=[*(found or ()), *forged],
         )
 

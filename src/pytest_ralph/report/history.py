@@ -102,6 +102,19 @@ class History:
         self._write("disputes.json", {"disputes": [vars(each) for each in left]})
         return True
 
+    def number(self, name: str) -> int:
+        """A number that is kept; 0 if there is none."""
+        found = self._read(name).get("number", 0)
+        return found if isinstance(found, int) else 0
+
+    def keep_number(self, name: str, number: int) -> None:
+        """Keep a number.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        self._write(name, {"number": number})
+
     def _read(self, name: str) -> dict[str, Any]:
         try:
             found = json.loads((self.folder / name).read_text(encoding="utf-8"))

@@ -63,12 +63,14 @@ class Integrity:
         canary: ``red`` if a subject that must come out red did so, ``forged`` if not, ``not_run`` if unknown.
         unheard: Why it is unknown.
         locked: Whether there is a lock to compare with.
+        lock: The digest of the lock; empty if there is none.
         changes: What has been weakened since it was locked, or forged: plain entries of kind, subject, text.
     """
 
     canary: str = "red"
     unheard: str = ""
     locked: bool = False
+    lock: str = ""
     changes: Sequence[Mapping[str, str]] = ()
 
     @property
@@ -81,6 +83,7 @@ class Integrity:
         return {
             "canary": self.canary,
             "locked": self.locked,
+            "lock": self.lock,
             "changes": [dict(each) for each in self.changes],
         }
 
