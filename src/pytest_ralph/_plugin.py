@@ -49,6 +49,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="For whom the summary is written (default: human).",
     )
     group.addoption(
+        "--ralph-markdown", metavar="PATH", help="Write the report as Markdown too, for a pipeline's summary."
+    )
+    group.addoption("--ralph-ctrf", metavar="PATH", help="Write the report as CTRF too.")
+    group.addoption("--ralph-sarif", metavar="PATH", help="Write the report as SARIF too.")
+    group.addoption(
+        "--ralph-annotations", action="store_true", help="Print annotations of lines for GitHub Actions."
+    )
+    group.addoption(
         "--ralph-lock",
         action="store_true",
         help="Write ralph.lock, what the gates are to be compared with from now on; nothing is run.",

@@ -125,7 +125,7 @@ class Policy:
 
 
 _DEMANDS = ("required", "minimum", "level")
-_KEYS = ("paths", *_DEMANDS, "levels", "features", "waivers", "hosts", "defaults", "locked", "plugins")
+KEYS = ("paths", *_DEMANDS, "levels", "features", "waivers", "hosts", "defaults", "locked", "plugins")
 _WAIVER_KEYS = ("feature", "criterion", "reason", "owner", "expires")
 _TEXTS = "a list of texts"
 
@@ -151,7 +151,7 @@ class _Reader:
     skills: tuple[str, ...]
 
     def policy(self, table: Mapping[str, Any], prefix: str) -> Policy:
-        self._known(table, prefix, _KEYS)
+        self._known(table, prefix, KEYS)
         at = f"{prefix}." if prefix else ""
         levels = {
             name: self._skills(skills, f"{at}levels.{name}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -118,10 +118,24 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
     )
     item.stash[RESULT] = {"verdicts": records, "reached": player.reached, "met": player.met}
     problem = verdicts.summary(each for each in records if not _waived(run, case, each))
+    _note_properties(item, case, scenario, records)
     run.judged[item.nodeid] = json.dumps({"red": bool(problem), "result": item.stash[RESULT]})
     if problem:
         pytest.fail(problem, pytrace=False)
     return None
+
+
+def _note_properties(
+    item: pytest.Item, case: Case, scenario: Scenario, records: Sequence[Mapping[str, Any]]
+) -> None:
+    """Verdicts as properties of the test, which JUnit XML and other reporters show."""
+    features = dict.fromkeys(gate.feature for gate in case.gates)
+    mine = [("ralph.feature", each) for each in features]
+    mine.append(("ralph.scenario", scenario.id))
+    mine += [(f"ralph.{each['criterion']}", each["status"]) for each in records]
+    # A test that is run again has them from before.
+    others = [each for each in item.user_properties if not each[0].startswith("ralph.")]
+    item.user_properties[:] = [*others, *mine]
 
 
 def _waived(run: Run, case: Case, record: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ import json
 import platform
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from pytest_ralph.engine import canary, locking
 from pytest_ralph.engine.gates import base_id, scenario_of
 from pytest_ralph.engine.scope import left_out
 from pytest_ralph.engine.session import RESULT, Run, run_of
-from pytest_ralph.report import agent, jsonfile, state, terminal
+from pytest_ralph.report import agent, ctrf, github, jsonfile, markdown, sarif, state, terminal
 from pytest_ralph.report.history import History
 from pytest_ralph.report.lock import FILE, Change
 from pytest_ralph.report.model import Circumstances, Integrity, Result, build, red
@@ -51,11 +51,30 @@ def configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Sender(config), NAME)
         return
     path = Path(config.invocation_params.dir) / config.getoption("ralph_report")
+    for option, target in (("report", path), *_exports(config)):
+        _check_writable(option, target)
+    config.pluginmanager.register(Collector(config, path), NAME)
+
+
+def _check_writable(option: str, path: Path) -> None:
     try:
         jsonfile.check_writable(path)
     except OSError as error:
-        raise pytest.UsageError(f"--ralph-report: cannot write {path}: {error}") from error
-    config.pluginmanager.register(Collector(config, path), NAME)
+        raise pytest.UsageError(f"--ralph-{option}: cannot write {path}: {error}") from error
+
+
+_EXPORTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "markdown": markdown.render,
+    "ctrf": lambda report: jsonfile.dumps(ctrf.convert(report)),
+    "sarif": lambda report: jsonfile.dumps(sarif.convert(report)),
+}
+
+
+def _exports(config: pytest.Config) -> Iterator[tuple[str, Path]]:
+    """The other formats that are asked for, and where they go."""
+    for name in _EXPORTS:
+        if given := config.getoption(f"ralph_{name}"):
+            yield name, Path(config.invocation_params.dir) / given
 
 
 def _is_worker(config: pytest.Config) -> bool:
@@ -277,14 +296,21 @@ class Collector:
     def _write(self, history: History, past: state.Past) -> None:
         if self._report is None:
             return
+        report = self._report
+        self._try(
+            f"the report could not be written to {self._path}", lambda: jsonfile.write(report, self._path)
+        )
+        for name, target in _exports(self._config):
+            text = _EXPORTS[name](report)
+            self._try(f"{name} could not be written to {target}", lambda: jsonfile.replace(target, text))  # noqa: B023
+        self._try(f"nothing can be remembered in {history.folder}", lambda: history.keep(past))
+
+    def _try(self, told: str, write: Callable[[], None]) -> None:
+        """Write something; what goes wrong is told at the end, and never hides the verdict."""
         try:
-            jsonfile.write(self._report, self._path)
+            write()
         except OSError as error:
-            self._trouble = f"the report could not be written to {self._path}: {error}"
-        try:
-            history.keep(past)
-        except OSError as error:
-            self._trouble = self._trouble or f"nothing can be remembered in {history.folder}: {error}"
+            self._trouble = self._trouble or f"{told}: {error}"
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Show the report."""
@@ -301,6 +327,9 @@ class Collector:
                 terminalreporter.write_line(line, **markup)
             if self._trouble is None:
                 terminalreporter.write_line(f"report: {shown}")
+        if self._config.getoption("ralph_annotations"):
+            for line in github.render(self._report):
+                terminalreporter.write_line(line)
         if self._trouble is not None:
             terminalreporter.write_line(f"pytest-ralph: {self._trouble}", red=True, bold=True)
 

@@ -26,14 +26,19 @@ def worst(statuses: Iterable[str]) -> str:
 
 # Two failures are the same failure when only these differ.
 _INCIDENTAL = (
-    (re.compile(r"(?:[A-Za-z]:)?(?:[\w.~-]*[/\\])+[\w.-]+\.py\b"), "<file>"),
-    (re.compile(r"\b[\w-]+\.py\b"), "<file>"),
+    # Each begins where a word begins, or a long one would be searched from each of its letters.
+    (re.compile(r"(?<![\w.~/\\-])(?:[A-Za-z]:)?(?:[\w.~-]*[/\\])+[\w.-]+\.py\b"), "<file>"),
+    (re.compile(r"(?<![\w-])[\w-]+\.py\b"), "<file>"),
     (re.compile(r"(?<![\w:/])/(?:[\w.-]+/)+[\w.-]*"), "<path>"),
     (re.compile(r"<file>:\d+"), "<file>"),
     (re.compile(r"\bline \d+"), "line"),
     (re.compile(r"\b\d+(?:\.\d+)? ?(?:ns|us|µs|ms|s|sec|seconds?|min|minutes?|h|hours?)\b"), "<duration>"),
     (re.compile(r"\b\d\d:\d\d(?::\d\d(?:\.\d+)?)?\b"), "<time>"),
 )
+
+
+# More than the beginning of a long text says nothing new.
+_TELLING = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +103,7 @@ def essence(text: str) -> str:
         >>> essence("/srv/app/pay.py:41: given up after 30.002 s by <Client object at 0x7f88aa001200>")
         '<file>: given up after <duration> by <Client object at 0x...>'
     """
-    text = masked(text)
+    text = masked(text[:_TELLING])
     for pattern, replacement in _INCIDENTAL:
         text = pattern.sub(replacement, text)
     return text
