@@ -228,7 +228,8 @@ def test_a_project_from_red_to_green_and_back(project: Project, monkeypatch: pyt
         ("-o", "python_files=test_i*.py"),
         ("--override-ini=python_files=test_i*.py",),
         ("-c", "other.ini", "-W", "ignore"),
-        ("--lf",),
+        ("-p", "helper"),
+        ("-phelper",),
         ("--noconftest",),
     ],
     ids=" ".join,
@@ -236,12 +237,35 @@ def test_a_project_from_red_to_green_and_back(project: Project, monkeypatch: pyt
 def test_partial_runs_are_never_green(project: Project, arguments: tuple[str, ...]):
     change(project, "10")
     project.write(test_it=TEST, test_other=TEST)
+    project.write(helper="")
     (project.pytester.path / "other.ini").write_text("[pytest]\npython_files = test_i*.py\n")
 
-    report = project.run("--ralph", "-p", "cacheprovider", *arguments).report
+    report = project.run("--ralph", *arguments).report
 
     assert report is None or report["state"] in ("in_progress", "incomplete")
     assert History(project.pytester.path).past() == Past()
+
+
+def test_the_last_failed_are_not_everything(project: Project):
+    change(project, "10")
+    project.write(test_it=TEST)
+
+    report = project.pytester.runpytest_subprocess("--ralph", "--lf", "-p", "no:randomly")
+
+    assert report.ret == 0
+    assert json.loads((project.pytester.path / ".ralph/report.json").read_text())["state"] == "incomplete"
+
+
+def test_plugins_of_one_run_may_be_allowed(project: Project, monkeypatch: pytest.MonkeyPatch):
+    change(project, "10")
+    project.write(test_it=TEST, helper="")
+    monkeypatch.syspath_prepend(project.pytester.path)
+    monkeypatch.setenv("PYTEST_PLUGINS", "helper")
+    assert project.run("--ralph").whole["left_out"] == ["-p helper"]
+
+    (project.pytester.path / "ralph.toml").write_text('plugins = ["helper"]')
+
+    assert project.run("--ralph").whole["state"] == "green"
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def inventory(config: pytest.Config, items: list[pytest.Item], run: Run) -> dict
         },
         "configuration": {key: _plain(config.getini(key), root) for key in COLLECTING if key != _VARYING},
         "policy": run.policy.to_json(),
-        "plugins": sorted({*_distributions(config), *_named(config)}),
+        "plugins": sorted(set(_distributions(config))),
     }
 
 
@@ -128,12 +128,6 @@ def _conftests(config: pytest.Config) -> Iterator[tuple[str, str]]:
 def _distributions(config: pytest.Config) -> Iterator[str]:
     for _, distribution in config.pluginmanager.list_plugin_distinfo():
         yield str(distribution.metadata["name"])
-
-
-def _named(config: pytest.Config) -> Iterator[str]:
-    for name in config.getoption("plugins", []):
-        if not name.startswith("no:"):
-            yield f"-p {name}"
 
 
 def _plain(value: Any, root: Path) -> Any:

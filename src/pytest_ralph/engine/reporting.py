@@ -126,7 +126,7 @@ class Locker:
             pytest.UsageError: Not everything was collected, there is no gate, or it cannot be written.
         """
         run, root = run_of(self._config), self._config.rootpath
-        left = left_out(self._config, run.policy.paths)
+        left = left_out(self._config, run.policy)
         if left:
             raise pytest.UsageError(
                 f"--ralph-lock: all gates are locked at once; leave out {', '.join(left)}"
@@ -246,7 +246,7 @@ class Collector:
         plan = {**self._plan, **run.plan}
         if run.judged and not self._songs:
             self._songs.append(canary.sing(session, _REPORT))
-        left = left_out(self._config, run.policy.paths)
+        left = left_out(self._config, run.policy)
         self._report = build(
             dict(sorted(plan.items())),
             self._results,

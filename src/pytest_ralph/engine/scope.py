@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_ralph.core.policy import Policy
+
 # What pytest collects, and with which options, is decided by these keys of its configuration.
 COLLECTING = (
     "addopts",
@@ -25,28 +27,44 @@ _NARROWING = ("--ignore", "--ignore-glob", "--deselect", "--pyargs", "--noconfte
 _REPLACING = ("-c", "--config-file", "--rootdir")
 
 
-def left_out(config: pytest.Config, paths: Sequence[str]) -> list[str]:
+def left_out(config: pytest.Config, policy: Policy) -> list[str]:
     """Why a run does not cover everything, as it was written; nothing if it does.
 
     What pytest deselects is not told here: the report has it as not run.
 
     Args:
         config: The configuration.
-        paths: What a full run covers, by the policy; ``testpaths`` or the root folder if empty.
+        policy: What a full run covers, and which plugins may be loaded besides.
     """
     reasons = [f"--ralph-skill {each}" for each in config.getoption("ralph_skill")]
     reasons += [f"--ralph-feature {each}" for each in config.getoption("ralph_feature")]
     reasons += dict.fromkeys(_options(config))
-    if not _covers(config, paths):
+    reasons += [f"-p {name}" for name in _plugins(config) if name not in policy.plugins]
+    if not _covers(config, policy.paths):
         reasons.append(f"only {' '.join(_shown(config))}")
     return reasons
 
 
+def _given(config: pytest.Config) -> list[str]:
+    """What stands on the command line; the configuration's own ``addopts`` are not among it."""
+    return [*map(str, config.invocation_params.args), *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
+
+
+def _plugins(config: pytest.Config) -> Iterator[str]:
+    """Plugins that this run alone loads: they may change any outcome."""
+    given = _given(config)
+    for number, argument in enumerate(given):
+        name = argument[2:] or "".join(given[number + 1 : number + 2])
+        if argument.startswith("-p") and not name.startswith("no:"):
+            yield name
+    yield from filter(None, os.environ.get("PYTEST_PLUGINS", "").split(","))
+
+
 def _options(config: pytest.Config) -> Iterator[str]:
-    given = [*config.invocation_params.args, *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
-    for number, argument in enumerate(map(str, given)):
+    given = _given(config)
+    for number, argument in enumerate(given):
         name = argument.partition("=")[0]
-        following = str(given[number + 1]) if number + 1 < len(given) else ""
+        following = given[number + 1] if number + 1 < len(given) else ""
         if name in _NARROWING or name in _REPLACING or (argument[:2] == "-c" and argument[:3] != "-c="):
             yield name
         elif argument in ("-o", "--override-ini") and following.partition("=")[0] in COLLECTING:
