@@ -117,6 +117,8 @@ def _digest(nodes: Iterable[ast.AST]) -> str:
 
 def _plain(value: object) -> str:
     """A syntax tree as text, without what differs between versions of Python."""
+    if isinstance(value, ast.JoinedStr):
+        return f"JoinedStr({','.join(_pieces(value))})"
     if isinstance(value, ast.AST):
         parts = (
             f"{name}={_plain(part)}"
@@ -127,6 +129,19 @@ def _plain(value: object) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(_plain, value))}]"
     return repr(value)
+
+
+def _pieces(string: ast.JoinedStr) -> Iterator[str]:
+    """The parts of an f-string; its text is cut differently by different versions of Python."""
+    text = ""
+    for part in string.values:
+        if isinstance(part, ast.Constant):
+            text += str(part.value)
+            continue
+        yield repr(text)
+        text = ""
+        yield _plain(part)
+    yield repr(text)
 
 
 def _bare(function: ast.stmt) -> ast.stmt:
