@@ -67,8 +67,12 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'pytest_ralph' has no attribute {name!r}")
     if name in _MODULES:
         return importlib.import_module(f"pytest_ralph.{name}")
-    home = _HOMES.get(name, f"pytest_ralph.skills.{name}")
-    return getattr(importlib.import_module(home), name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    module = importlib.import_module(f"pytest_ralph.skills.{name}")
+    from pytest_ralph.defaults import applied
+
+    return applied(getattr(module, name), module.SKILL.id)
 
 
 def __dir__() -> list[str]:

@@ -6,6 +6,7 @@ Importing this module must cost next to nothing: everything else is imported whe
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from pytest_ralph.engine.fixtures import Clock, Everywhere
     from pytest_ralph.world.callables import Dependency
     from pytest_ralph.world.upstream import Upstream
+
+
+# Root folders of the projects under test, for the defaults of markers: a test run may run another.
+ROOTS: list[Path] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,6 +50,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="For whom the summary is written (default: human).",
     )
     group.addoption(
+        "--ralph-markdown", metavar="PATH", help="Write the report as Markdown too, for a pipeline's summary."
+    )
+    group.addoption("--ralph-ctrf", metavar="PATH", help="Write the report as CTRF too.")
+    group.addoption("--ralph-sarif", metavar="PATH", help="Write the report as SARIF too.")
+    group.addoption(
+        "--ralph-annotations", action="store_true", help="Print annotations of lines for GitHub Actions."
+    )
+    group.addoption(
+        "--ralph-lock",
+        action="store_true",
+        help="Write ralph.lock, what the gates are to be compared with from now on; nothing is run.",
+    )
+    group.addoption(
         "--ralph-seed", type=int, default=0, metavar="N", help="Seed of random numbers (default: 0)."
     )
     group.addoption("--ralph-realtime", action="store_true", help="No virtual clock: wait in real time.")
@@ -60,6 +78,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "ralph(spec, skill): a pytest-ralph gate; use pytest_ralph.<skill>(...)"
     )
+    ROOTS.append(config.rootpath)
+    config.add_cleanup(lambda: ROOTS.remove(config.rootpath))
     if config.getoption("ralph"):
         from pytest_ralph.engine import reporting
 

@@ -22,10 +22,12 @@ import httpcore  # noqa: F401
 import pytest
 
 import pytest_ralph as ralph
-from pytest_ralph.core import timeline
+from pytest_ralph.cli import COMMANDS
+from pytest_ralph.core import policy, timeline
 from pytest_ralph.core.registry import builtin
 from pytest_ralph.core.skill import Skill, Spec, Status, scenarios_for
 from pytest_ralph.engine.gates import Gate
+from pytest_ralph.report import exits
 from pytest_ralph.report.jsonfile import schema
 from tests.docs.pages import DOCS, Block, Command, blocks, commands, name, pages, shows, table
 from tests.harness import Project
@@ -290,3 +292,25 @@ def test_the_schema_that_is_offered_is_the_one_in_use(project: Project):
     shown = Shell(project).run(Command(line="pytest-ralph schema", output=()))
 
     assert json.loads(shown) == schema()
+
+
+def test_every_command_and_exit_code_is_documented():
+    page = DOCS / "reference/command.md"
+    commands_shown = [row[0].strip("`").split()[0] for row in table(page, "command | what it does")]
+    codes_shown = {int(row[0]): row[1] for row in table(page, "code | meaning")}
+
+    assert commands_shown == list(COMMANDS)
+    assert set(codes_shown) == set(exits.MEANINGS)
+
+
+def test_every_key_of_the_policy_is_documented():
+    keys = {row[0].strip("`") for row in table(DOCS / "reference/policy.md", "key | meaning")}
+
+    assert keys == set(policy.KEYS)
+
+
+@pytest.mark.parametrize("block", of_pages("yaml"), ids=lambda block: block.where)
+def test_pipelines_are_yaml(block: Block):
+    yaml = pytest.importorskip("yaml")
+
+    assert yaml.safe_load(block.content)

@@ -20,9 +20,10 @@ ALLOWED = {
     "faults": {"core"},
     "skills": {"core", "faults", "marker"},
     "world": {"core"},
-    "report": set(),
-    "engine": {"core", "faults", "marker", "world", "report"},
-    "cli": {"report"},
+    "report": {"core"},
+    "engine": {"core", "defaults", "faults", "marker", "world", "report"},
+    "defaults": {"_plugin", "marker", "report"},
+    "cli": {"core", "report"},
 }
 
 

@@ -41,6 +41,10 @@ class Registry:
     def __getitem__(self, skill_id: str) -> Skill:
         return self._skills[skill_id]
 
+    def get(self, skill_id: str) -> Skill | None:
+        """The skill of that id, or None."""
+        return self._skills.get(skill_id)
+
     @property
     def ids(self) -> tuple[str, ...]:
         """All ids, in order."""

@@ -139,6 +139,8 @@ class Skill:
         keep: What must stay as it is when a criterion of this skill is repaired, given the spec.
         rests_on: Ids of skills that are to be repaired before this one.
         measures: Whether it looks at metrics or spans: to find those of a program takes some milliseconds.
+        tightened: How a parameter becomes stricter, by its name in the report: ``lower`` for a number that is
+            (None is no limit at all), ``more`` for a list that holds more. Any other change may ease it.
     """
 
     id: str
@@ -149,10 +151,37 @@ class Skill:
     keep: Callable[[Any], str]
     rests_on: tuple[str, ...] = ()
     measures: bool = False
+    tightened: Mapping[str, str] = field(default_factory=dict)
 
     def applicable(self, spec: Spec) -> tuple[Criterion, ...]:
         """The criteria that these parameters ask for."""
         return tuple(criterion for criterion in self.criteria if criterion.applies(spec))
+
+
+def eased(skill: Skill | None, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """How parameters differ from those agreed upon, unless they are at least as strict.
+
+    Args:
+        skill: The skill; None if it is not known.
+        old: The parameters agreed upon, as in the report.
+        new: The present ones.
+
+    Returns:
+        A phrase for each of them, such as ``seconds: 10.0, was 5.0``.
+    """
+    tightened = skill.tightened if skill is not None else {}
+    return [
+        f"{name}: {new.get(name)}, was {old.get(name)}"
+        for name in dict.fromkeys((*old, *new))
+        if old.get(name) != new.get(name)
+        and not _stricter(tightened.get(name, ""), old.get(name), new.get(name))
+    ]
+
+
+def _stricter(way: str, old: Any, new: Any) -> bool:
+    if way == "lower":
+        return new is not None and (old is None or new <= old)
+    return way == "more" and set(old or ()) <= set(new or ())
 
 
 def scenarios_of(criterion: Criterion, spec: Spec) -> tuple[Scenario, ...]:

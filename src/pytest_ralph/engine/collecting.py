@@ -7,9 +7,11 @@ from collections import Counter
 
 import pytest
 
+from pytest_ralph.engine import locking
 from pytest_ralph.engine.gates import SCENARIO, count_gates, scenario_of
 from pytest_ralph.engine.session import Run, Test, plan, run_of
 from pytest_ralph.marker import check_arguments
+from pytest_ralph.report.lock import FILE
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
@@ -63,6 +65,8 @@ def select(config: pytest.Config, items: list[pytest.Item], *, failed: bool) -> 
     _refuse_unknown(run, items)
     _refuse_unseen(run, items)
     run.plan = plan(items, run)
+    if config.getoption("ralph_lock") or (config.rootpath / FILE).exists():
+        run.inventory = locking.inventory(config, items, run)
     judged = [item for item in items if scenario_of(item) is not None]
     wanted = run.selection.features
     if wanted and not judged and not failed:

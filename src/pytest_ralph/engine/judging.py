@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import random
 import socket
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from pytest_ralph.core.location import Location
-from pytest_ralph.core.masking import masked
+from pytest_ralph.core.masking import short
+from pytest_ralph.core.policy import expired
 from pytest_ralph.core.scenario import HEALTHY, Scenario
 from pytest_ralph.core.secrets import declared, hidden, sent
 from pytest_ralph.core.skill import Play
@@ -21,8 +23,10 @@ from pytest_ralph.engine.body import Body
 from pytest_ralph.engine.collecting import check_seen
 from pytest_ralph.engine.gates import base_id, resets_of, scenario_of, scenarios, secrets_of
 from pytest_ralph.engine.play import Player, seed_for
-from pytest_ralph.engine.session import CASE, RESULT, Case, open_case, run_of
+from pytest_ralph.engine.session import CASE, RESULT, Case, Run, open_case, run_of
 from pytest_ralph.world.endings import Ended, ending
+
+_LONGEST_REASON = 300
 
 
 @contextmanager
@@ -124,7 +128,9 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
         secrets=secrets_of(item),
     )
     item.stash[RESULT] = {"verdicts": records, "reached": player.reached, "met": player.met}
-    problem = verdicts.summary(records)
+    problem = verdicts.summary(each for each in records if not _waived(run, case, each))
+    _note_properties(item, case, scenario, records)
+    run.judged[item.nodeid] = json.dumps({"red": bool(problem), "result": item.stash[RESULT]})
     if problem:
         pytest.fail(problem, pytrace=False)
     return None
@@ -140,6 +146,28 @@ def _refuse_conflicts(item: pytest.Item, case: Case) -> None:
         )
         problem = _broken(item, case, reason, None, "@pytest.mark.enable_socket to the test")
         pytest.fail(f"not judged: it cannot reach the simulated services\n{problem}", pytrace=False)
+
+
+def _note_properties(
+    item: pytest.Item, case: Case, scenario: Scenario, records: Sequence[Mapping[str, Any]]
+) -> None:
+    """Verdicts as properties of the test, which JUnit XML and other reporters show."""
+    features = dict.fromkeys(gate.feature for gate in case.gates)
+    mine = [("ralph.feature", each) for each in features]
+    mine.append(("ralph.scenario", scenario.id))
+    mine += [(f"ralph.{each['criterion']}", each["status"]) for each in records]
+    # A test that is run again has them from before.
+    others = [each for each in item.user_properties if not each[0].startswith("ralph.")]
+    item.user_properties[:] = [*others, *mine]
+
+
+def _waived(run: Run, case: Case, record: Mapping[str, Any]) -> bool:
+    """Whether what a record says need not hold, and so does not fail the test."""
+    feature = case.gates[record["gate"]].feature
+    return any(
+        waiver.covers(feature, record["criterion"]) and not expired(waiver, run.today)
+        for waiver in run.policy.waivers
+    )
 
 
 def _manual(player: Player, case: Case, scenario: Scenario) -> Generator[None, Any, list[Play]]:
@@ -198,8 +226,8 @@ def _baseline(
 def _told(error: BaseException) -> str:
     if isinstance(error, Ended):
         return "the call never ends"
-    text = " ".join(str(error).split())
-    return masked(f"{type(error).__name__}: {text}" if text else type(error).__name__)
+    text = short(str(error), _LONGEST_REASON)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _broken(item: pytest.Item, case: Case, reason: str, location: Location | None, advice: str = "") -> str:

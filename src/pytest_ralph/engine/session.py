@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
+import inspect
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -10,8 +12,11 @@ from typing import Any
 
 import pytest
 
+import pytest_ralph as ralph
+from pytest_ralph import defaults
 from pytest_ralph.core.fault import Fault
 from pytest_ralph.core.location import Locator
+from pytest_ralph.core.policy import Policy, PolicyError
 from pytest_ralph.core.registry import Registry, builtin, extended
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.engine.gates import (
@@ -24,6 +29,8 @@ from pytest_ralph.engine.gates import (
     scenario_of,
     scenarios,
 )
+from pytest_ralph.report.policyfile import find, load
+from pytest_ralph.world.network import Names
 from pytest_ralph.world.world import Seams, World, unavailable
 
 FIXTURES = frozenset(
@@ -45,11 +52,13 @@ class Test:
 
     Attributes:
         gates: The gates to judge.
+        gates_asked: The gates its markers ask for, selected or not.
         features: The features of all its gates, selected or not.
         markers: How many gates its markers ask for, selected or not.
     """
 
     gates: tuple[Gate, ...] = ()
+    gates_asked: tuple[Gate, ...] = ()
     features: tuple[str, ...] = ()
     markers: int = 0
 
@@ -70,7 +79,11 @@ class Run:
         seed: Seed of random numbers.
         seams: What worlds share.
         more_faults: What plugins add to the faults that schedules are made of.
+        policy: What the team agreed upon.
+        today: The day, for waivers.
         plan: All gates and items, as plain data for the report.
+        judged: What was judged, by item as text, kept apart from what reports say of it.
+        inventory: What would be locked now; empty if nothing asks for it.
     """
 
     judging: bool
@@ -79,7 +92,11 @@ class Run:
     seed: int
     seams: Seams
     more_faults: tuple[Fault, ...] = ()
+    policy: Policy = field(default_factory=Policy)
+    today: dt.date = dt.date.min
     plan: dict[str, Any] = field(default_factory=dict)
+    judged: dict[str, str] = field(default_factory=dict)
+    inventory: dict[str, Any] = field(default_factory=dict)
     _tests: dict[str, Test] = field(default_factory=dict)
 
     def define(self, definition: Any) -> Test:
@@ -87,11 +104,16 @@ class Run:
         found = gates_of(definition, self.registry, module_name(definition))
         test = Test(
             gates=tuple(gate for gate in found if self.selection.takes(gate)),
+            gates_asked=found,
             features=tuple(gate.feature for gate in found),
             markers=count_gates(definition, self.registry),
         )
-        self._tests[definition.nodeid] = test
+        self.know(definition.nodeid, test)
         return test
+
+    def know(self, name: str, test: Test) -> None:
+        """Remember the gates of a test function."""
+        self._tests[name] = test
 
     def test(self, item: pytest.Item) -> Test:
         """The gates of the function that an item is made from."""
@@ -138,7 +160,8 @@ def start(config: pytest.Config) -> Run:
             "Run with --ralph-realtime to wait in real time."
         )
     judging = bool(config.getoption("ralph"))
-    seams = Seams(realtime=realtime, only_worlds=judging)
+    policy = _policy(config, registry)
+    seams = Seams(realtime=realtime, only_worlds=judging, names=Names(policy.hosts))
     config.add_cleanup(seams.bundles.catch_up_all)
     return Run(
         judging=judging,
@@ -147,6 +170,8 @@ def start(config: pytest.Config) -> Run:
         seed=int(config.getoption("ralph_seed")),
         seams=seams,
         more_faults=_more_faults(config),
+        policy=policy,
+        today=dt.datetime.now(dt.timezone.utc).date(),
     )
 
 
@@ -179,6 +204,27 @@ def _more_faults(config: pytest.Config) -> tuple[Fault, ...]:
         if not isinstance(each, Fault):
             raise pytest.UsageError(f"pytest_ralph_faults: expected a fault, got {each!r}")
     return found
+
+
+def _policy(config: pytest.Config, registry: Registry) -> Policy:
+    """The project's policy.
+
+    Raises:
+        pytest.UsageError: Something in it makes no sense.
+    """
+    try:
+        source = find(config.rootpath)
+        policy = load(config.rootpath, registry.ids)
+        named = [each for each in registry if each.id in policy.defaults and each.marker in ralph.__all__]
+        markers = {skill.id: inspect.unwrap(getattr(ralph, skill.marker)) for skill in named}
+        defaults.check(policy.defaults, markers)
+    except PolicyError as error:
+        raise pytest.UsageError(str(error)) from None
+    except ValueError as error:
+        key, value, expected = error.args
+        prefix = f"{source.prefix}.defaults" if source.prefix else "defaults"
+        raise pytest.UsageError(str(PolicyError(source.file, f"{prefix}.{key}", value, expected))) from None
+    return policy
 
 
 def run_of(config: pytest.Config) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -25,11 +26,24 @@ def write(report: Mapping[str, Any], path: Path) -> None:
     Raises:
         OSError: It cannot be written there. What stood there before is unchanged.
     """
+    replace(path, dumps(report))
+
+
+def replace(path: Path, text: str) -> None:
+    """Put a file in the place of another: whole or not at all.
+
+    Args:
+        path: Where to; folders are made as needed.
+        text: What it is to hold.
+
+    Raises:
+        OSError: It cannot be written there. What stood there before is unchanged.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(dumps(report))
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
@@ -50,6 +64,17 @@ def check_writable(path: Path) -> None:
         raise IsADirectoryError(f"{path} is a folder")
     with tempfile.TemporaryFile(dir=path.parent):
         pass
+
+
+def digest(report: Mapping[str, Any]) -> str:
+    """The digest of a report without its block of values that differ from run to run."""
+    content = {key: value for key, value in report.items() if key != "run"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def is_intact(report: Mapping[str, Any]) -> bool:
+    """Whether a report is as it was written: edited by hand it is not, by a program it may well be."""
+    return bool(report["run"].get("digest") == digest(report))
 
 
 def schema() -> dict[str, Any]:

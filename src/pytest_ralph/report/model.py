@@ -6,17 +6,30 @@ comes out depends only on the plan's order.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from pytest_ralph.core.policy import Policy
+from pytest_ralph.report import requirements, state
+from pytest_ralph.report.findings import (
+    SATISFIED,
+    WORST_FIRST,
+    Finding,
+    findings,
+    fingerprint,
+    worst,
+)
 
 SCHEMA = "pytest-ralph/report"
 SCHEMA_VERSION = "1.0"
 
-WORST_FIRST = ("fail", "error", "not_exercised", "not_run", "skipped", "waived", "pass")
-SATISFIED = ("pass", "waived")
+# A command is to be copied: with more than this it would only be in the way.
+_LONGEST_PATHS = 300
+_MOST_CHANGES = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,20 +56,63 @@ class Result:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Integrity:
+    """Whether the verdicts can be believed.
+
+    Attributes:
+        canary: ``red`` if a subject that must come out red did so, ``forged`` if not, ``not_run`` if unknown.
+        unheard: Why it is unknown.
+        locked: Whether there is a lock to compare with.
+        lock: The digest of the lock; empty if there is none.
+        changes: What has been weakened since it was locked, or forged: plain entries of kind, subject, text.
+    """
+
+    canary: str = "red"
+    unheard: str = ""
+    locked: bool = False
+    lock: str = ""
+    changes: Sequence[Mapping[str, str]] = ()
+
+    @property
+    def tampered(self) -> bool:
+        """Whether a person has to look at it."""
+        return self.canary == "forged" or bool(self.changes)
+
+    def to_json(self) -> dict[str, Any]:
+        """The form the report uses."""
+        return {
+            "canary": self.canary,
+            "locked": self.locked,
+            "lock": self.lock,
+            "changes": [dict(each) for each in self.changes],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class Circumstances:
     """What else a report has to know of the run.
 
     Attributes:
         interrupted: Whether the run was cut short, or something could not be collected.
-        selected: Whether only some skills or features were asked for.
+        left_out: Why this is not a run of everything: the options and paths that leave something out.
         uncollected: What could not be collected, and why.
         run: The block of values that differ from run to run.
+        policy: What the team agreed upon.
+        today: For waivers.
+        past: The full runs before this one.
+        disputed: Fingerprints of failures that wait for a person.
+        integrity: Whether the verdicts can be believed.
     """
 
     interrupted: bool = False
-    selected: bool = False
+    left_out: Sequence[str] = ()
     uncollected: Sequence[str] = ()
     run: Mapping[str, Any] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)
+    today: dt.date = dt.date.min
+    past: state.Past = field(default_factory=state.Past)
+    disputed: Collection[str] = ()
+    integrity: Integrity = field(default_factory=Integrity)
 
 
 def build(
@@ -78,42 +134,79 @@ def build(
     skills = _skills(plan, results, order)
     ran = [test["items"].get(scenario) in results for test in plan.values() for scenario in test["scenarios"]]
     complete = bool(ran) and all(ran) and not circumstances.interrupted
-    gate = _gate(skills, complete)
+    return assemble(skills, circumstances, complete=complete, paths=paths)
+
+
+def assemble(
+    skills: list[dict[str, Any]],
+    circumstances: Circumstances,
+    *,
+    complete: bool,
+    paths: Sequence[str] = (),
+) -> dict[str, Any]:
+    """A report from its entries.
+
+    Args:
+        skills: The entries, in order.
+        circumstances: What else is to be known.
+        complete: Whether every scenario of every collected gate was run.
+        paths: Files and folders that were named on the command line.
+    """
+    requirements.waive(skills, circumstances.policy, circumstances.today)
+    full = not circumstances.left_out
+    policy = requirements.problems(skills, circumstances.policy, circumstances.today, full=full and complete)
+    past, integrity = circumstances.past, circumstances.integrity
+    regressed = state.regressions(skills, past)
+    gate = _gate(skills, complete, bad=integrity.tampered or bool(policy), sure=integrity.canary == "red")
+    found = findings(skills, regressed)
+    disputed = [each.key for each in found if each.fingerprint in circumstances.disputed]
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "gate": gate,
-        "state": _state(gate, circumstances.selected),
+        "state": state.judge(
+            gate=gate,
+            full=full and complete,
+            tampered=integrity.tampered,
+            failing=state.unsatisfied(skills, policy),
+            regressed=regressed,
+            disputed=disputed,
+            past=past,
+        ),
         "complete": complete,
+        "full": full,
+        "left_out": list(circumstances.left_out),
         "summary": _summary(skills),
-        "next_action": _repair(circumstances.uncollected, paths)
-        or _next_action(_by_need(plan, skills), paths),
+        "integrity": integrity.to_json(),
+        "policy": policy,
+        "regressions": regressed,
+        "disputed": disputed,
+        "next_action": (
+            _restore(integrity)
+            or _repair(circumstances.uncollected, paths)
+            or _next_action(found, disputed, paths)
+            or _comply(policy)
+            or _hear(integrity, skills)
+        ),
         "skills": skills,
         "run": dict(circumstances.run),
     }
 
 
 def red(report: Mapping[str, Any]) -> bool:
-    """Whether any gate was judged and is not satisfied."""
-    return any(skill["status"] not in (*SATISFIED, "not_run") for skill in report["skills"])
+    """Whether any gate was judged and is not satisfied, or something makes all of them worthless."""
+    return (
+        any(skill["status"] not in (*SATISFIED, "not_run") for skill in report["skills"])
+        or bool(report["policy"])
+        or report["state"] == "tampered"
+    )
 
 
-def worst(statuses: Iterable[str]) -> str:
-    """The status that counts among several."""
-    return min(statuses, key=WORST_FIRST.index, default="not_run")
-
-
-def _gate(skills: Sequence[Mapping[str, Any]], complete: bool) -> str:
+def _gate(skills: Sequence[Mapping[str, Any]], complete: bool, *, bad: bool, sure: bool) -> str:
     statuses = {skill["status"] for skill in skills}
-    if statuses - {*SATISFIED, "not_run"}:
+    if bad or statuses - {*SATISFIED, "not_run"}:
         return "fail"
-    return "pass" if complete and skills and "not_run" not in statuses else "incomplete"
-
-
-def _state(gate: str, selected: bool) -> str:
-    if gate == "incomplete":
-        return "incomplete"
-    return "green" if gate == "pass" and not selected else "in_progress"
+    return "pass" if complete and sure and skills and "not_run" not in statuses else "incomplete"
 
 
 def _summary(skills: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -167,6 +260,7 @@ def _skill(
         "feature": gate["feature"],
         "title": gate["title"],
         "phase": gate["phase"],
+        "rests_on": list(gate["rests_on"]),
         "status": worst(criterion["status"] for criterion in criteria),
         "tests": [test for test, _, _ in members],
         "parameters": gate["parameters"],
@@ -175,12 +269,20 @@ def _skill(
     # A call that fails only after other scenarios is broken by them: what failed there says why.
     if broken is not None and entry["status"] != "fail":
         entry["status"] = "error"
-        entry["problem"] = _problem(*broken)
+        entry["problem"] = problem = _problem(*broken)
+        problem["fingerprint"] = fingerprint(entry["feature"], entry["id"], "error", problem["evidence"])
     return entry
 
 
+def _at(location: Mapping[str, Any] | None) -> str:
+    if not location:
+        return ""
+    function = f" ({location['function']})" if location["function"] else ""
+    return f"In {location['file']}, line {location['line']}{function}: "
+
+
 def _problem(nodeid: str, result: Result) -> dict[str, Any]:
-    where = "In {file}, line {line} ({function}): ".format(**result.location) if result.location else ""
+    where = _at(result.location)
     return {
         "evidence": {
             "expected": "the call succeeds against the healthy answer",
@@ -231,6 +333,9 @@ def _criterion(
         also.pop(shown[0]["evidence"]["scenario"], None)
         entry["evidence"] = {**shown[0]["evidence"], "also_in": [each for each in also if each]}
         entry["prompt"] = shown[0]["prompt"]
+        entry["fingerprint"] = fingerprint(
+            members[0][2]["feature"], criterion["id"], status, entry["evidence"]
+        )
     return entry
 
 
@@ -259,6 +364,14 @@ def _seen(
     if result.outcome == "broken":
         reason = "not judged: the call fails against the healthy answer"
         return [("not_exercised", _unseen(reason, criterion, item, scenario))]
+    if result.outcome == "error":
+        unseen = _unseen(result.reason, criterion, item, scenario)
+        unseen["evidence"]["location"] = dict(result.location) if result.location else None
+        unseen["prompt"] = (
+            f"{_at(result.location)}Make the test run: {result.reason.rstrip('.')}. "
+            f"Leave its gates as they are. {criterion['id']} cannot be judged before that."
+        )
+        return [("error", unseen)]
     if result.outcome != "judged":
         return [(result.outcome, _unseen(result.reason, criterion, item, scenario))]
     return [
@@ -297,41 +410,78 @@ def _repair(uncollected: Sequence[str], paths: Sequence[str]) -> dict[str, Any] 
     }
 
 
-def _by_need(plan: Mapping[str, Any], skills: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Skills in the order in which they are to be repaired: what others rest on comes first."""
-    rests_on = {gate["skill"]: gate["rests_on"] for test in plan.values() for gate in test["gates"]}
-    needed = {each for names in rests_on.values() for each in names}
-    return sorted(skills, key=lambda skill: (skill["feature"], skill["id"] not in needed))
+def _next_action(
+    found: Sequence[Finding], disputed: Collection[str], paths: Sequence[str]
+) -> dict[str, Any] | None:
+    """The one thing to do next: the first of what is not disputed."""
+    finding = next((each for each in found if each.key not in disputed), None)
+    if finding is not None:
+        return _action(finding, finding.prompt, paths)
+    if not found:
+        return None
+    names = ", ".join(each.key for each in found[:5])
+    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    return _action(
+        found[0],
+        f"Stop here: all that is left is disputed and waits for a person ({names}{more}). Change nothing.",
+        paths,
+    )
 
 
-def _next_action(skills: Sequence[Mapping[str, Any]], paths: Sequence[str]) -> dict[str, Any] | None:
-    """The one thing to do next: what is broken first, then the first failure, then what is untested."""
-    for skill in skills:
-        if "problem" in skill:
-            return _action(skill, None, skill["problem"], paths)
-    for status in WORST_FIRST:
-        for skill in skills:
-            # What was not put to the test at all says more than what follows from it.
-            for criterion in sorted(skill["criteria"], key=lambda each: _follows(each, status)):
-                if criterion["status"] == status and status not in SATISFIED and "prompt" in criterion:
-                    return _action(skill, criterion["id"], criterion, paths)
-    return None
-
-
-def _follows(criterion: Mapping[str, Any], status: str) -> bool:
-    return status == "not_exercised" and not criterion["id"].endswith(".exercised")
-
-
-def _action(
-    skill: Mapping[str, Any], criterion: str | None, detail: Mapping[str, Any], paths: Sequence[str]
-) -> dict[str, Any]:
+def _action(finding: Finding, prompt: str, paths: Sequence[str]) -> dict[str, Any]:
+    feature, skill = finding.skill["feature"], finding.skill["id"]
+    named = paths if sum(map(len, paths)) <= _LONGEST_PATHS else ()
     return {
-        "feature": skill["feature"],
-        "skill": skill["id"],
-        "criterion": criterion,
-        "location": detail["evidence"]["location"],
-        "prompt": detail["prompt"],
+        "feature": feature,
+        "skill": skill,
+        "criterion": finding.criterion,
+        "location": finding.evidence["location"],
+        "prompt": prompt,
         "rerun": shlex.join(
-            ["pytest", "--ralph", *paths, "--ralph-feature", skill["feature"], "--ralph-skill", skill["id"]]
+            ["pytest", "--ralph", *named, "--ralph-feature", feature, "--ralph-skill", skill]
         ),
+    }
+
+
+def _restore(integrity: Integrity) -> dict[str, Any] | None:
+    """What to do when somebody tampered."""
+    if not integrity.tampered:
+        return None
+    changes = [f"{each['subject']}: {each['text']}" for each in integrity.changes]
+    if integrity.canary == "forged":
+        changes.insert(0, "canary: a test that must come out red did not")
+    told = "; ".join(changes[:_MOST_CHANGES])
+    more = f"; and {len(changes) - _MOST_CHANGES} more" if len(changes) > _MOST_CHANGES else ""
+    return _general(
+        f"Undo what weakens the gates, and change only the code under test: {told}{more}. "
+        "If it is meant so, a person has to agree by running pytest-ralph lock."
+    )
+
+
+def _comply(policy: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What to do when all gates hold, but the policy demands more."""
+    if not policy:
+        return None
+    first = policy[0]
+    return _general(f"{first['subject']} {first['text']}. {first['prompt']}", first["feature"])
+
+
+def _hear(integrity: Integrity, skills: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What to do when all gates hold, but nothing shows that a red one would come out red."""
+    if integrity.canary != "not_run" or not skills:
+        return None
+    return _general(
+        "Find the hook or plugin that keeps pytest-ralph from running a test of its own, which must come out "
+        f"red before anything is called green: {integrity.unheard}. A person has to look at it."
+    )
+
+
+def _general(prompt: str, feature: str = "") -> dict[str, Any]:
+    return {
+        "feature": feature,
+        "skill": "",
+        "criterion": None,
+        "location": None,
+        "prompt": prompt,
+        "rerun": "pytest --ralph",
     }

@@ -24,6 +24,10 @@ _SHOWN = {
     "waived": "waived",
 }
 _TIMELINE_LINES = 8
+_MEANINGS = {
+    "stalled": "the same failures in three full runs",
+    "blocked_on_human": "all that is left is disputed",
+}
 
 
 def render(report: Mapping[str, Any], width: int) -> Iterator[Line]:
@@ -35,8 +39,9 @@ def render(report: Mapping[str, Any], width: int) -> Iterator[Line]:
     """
     skills: Sequence[Mapping[str, Any]] = report["skills"]
     if not skills:
+        yield from _standing(report, width)
         if report["next_action"] is not None:
-            yield from _next(report["next_action"], width)
+            yield from _next(report, width)
         yield "no gate was judged", _YELLOW
         return
     reds = [skill for skill in skills if skill["status"] not in ("pass", "waived")]
@@ -46,8 +51,9 @@ def render(report: Mapping[str, Any], width: int) -> Iterator[Line]:
         yield "", _PLAIN
         yield from _details(skill, width)
     yield "", _PLAIN
+    yield from _standing(report, width)
     if report["next_action"] is not None:
-        yield from _next(report["next_action"], width)
+        yield from _next(report, width)
     yield _verdict(report)
 
 
@@ -106,6 +112,10 @@ def _criterion(criterion: Mapping[str, Any], width: int, shown: dict[tuple[str, 
         reason = criterion["evidence"]["observed"] if "evidence" in criterion else ""
         yield from _wrap(f"{head}: {reason}", width, "        ", _colour(status))
         return
+    if status == "waived" and "waiver" in criterion:
+        told = "{reason} ({owner}, until {expires})".format(**criterion["waiver"])
+        yield from _wrap(f"{head}: {told}", width, "        ", _colour(status))
+        return
     if status in ("pass", "waived", "not_run"):
         yield head, _colour(status)
         return
@@ -147,9 +157,30 @@ def _shortened(lines: Sequence[str]) -> list[str]:
     return [*lines[: _TIMELINE_LINES - 3], f"... {hidden} more in the report ...", *lines[-2:]]
 
 
-def _next(action: Mapping[str, Any], width: int) -> Iterator[Line]:
+def _standing(report: Mapping[str, Any], width: int) -> Iterator[Line]:
+    """What is to be said of the whole: whether it can be believed, what the policy lacks, where it leads."""
+    integrity = report["integrity"]
+    if integrity["canary"] == "forged":
+        yield from _wrap("TAMPERED: a test that must come out red did not", width, "  ", _RED)
+    if integrity["canary"] == "not_run" and report["gate"] == "incomplete" and report["complete"]:
+        yield from _wrap("a test that must come out red could not be run", width, "  ", _YELLOW)
+    for each in integrity["changes"]:
+        yield from _wrap(f"TAMPERED: {each['subject']}: {each['text']}", width, "  ", _RED)
+    for each in report["policy"]:
+        yield from _wrap(f"policy: {each['subject']} {each['text']}", width, "  ", _RED)
+    if report["regressions"]:
+        yield from _wrap(f"held before: {', '.join(report['regressions'])}", width, "  ", _RED)
+    if report["state"] in _MEANINGS:
+        yield from _wrap(f"{report['state']}: {_MEANINGS[report['state']]}", width, "  ", _YELLOW)
+
+
+def _next(report: Mapping[str, Any], width: int) -> Iterator[Line]:
+    action = report["next_action"]
     what = f"{action['feature']} / {action['criterion'] or 'the healthy call'}"
-    yield f"Next: {what if action['feature'] else 'collect the tests'}", _BOLD
+    if not action["skill"]:
+        tampered = report["state"] == "tampered"
+        what = "undo what was tampered with" if tampered else action["feature"] or "collect the tests"
+    yield f"Next: {what}", _BOLD
     yield from _wrap(f"  {action['prompt']}", width, "  ", _PLAIN)
     yield f"  {action['rerun']}", _PLAIN
 

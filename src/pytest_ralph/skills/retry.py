@@ -592,6 +592,7 @@ _NO_RETRY_SEEN = "no retry was seen: see retries-transient"
 
 SKILL = Skill(
     id="retry",
+    tightened={"on": "more", "never_on": "more", "jitter": "lower"},
     marker="retry",
     title="retries transient failures with growing waits",
     phase="resilience",

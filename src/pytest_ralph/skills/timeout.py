@@ -184,6 +184,7 @@ def _waits_forever(spec: Timeout, play: Play) -> Verdict | None:
 
 SKILL = Skill(
     id="timeout",
+    tightened={"seconds": "lower", "total": "lower", "tolerance": "lower"},
     marker="timeout",
     title="limits every wait for a service",
     phase="resilience",

@@ -11,7 +11,7 @@ import _socket
 import os
 import socket
 import struct
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,10 +59,24 @@ class UndeclaredHost(RuntimeError):  # noqa: N818 - a name of the public contrac
 
 
 class Names:
-    """Host names and the loopback addresses they resolve to, the same for a whole run."""
+    """Host names and the loopback addresses they resolve to, the same for a whole run.
 
-    def __init__(self) -> None:
+    Args:
+        allowed: Hosts outside of the simulation that may be reached all the same.
+    """
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        self.allowed = frozenset(allowed)
         self._addresses: dict[str, str] = {}
+        self._outside: frozenset[str] | None = None
+
+    def permits(self, address: str) -> bool:
+        """Whether an address is that of a host that may be reached."""
+        if not self.allowed:
+            return False
+        if self._outside is None:
+            self._outside = frozenset(found for host in self.allowed for found in _looked_up(host))
+        return address in self._outside
 
     def address(self, host: str) -> str:
         """The address of a declared host."""
@@ -288,7 +302,7 @@ class Network:
         name = _name(host)
         if name in self._hosts:
             return self._hosts[name]
-        if name is None or name in ("", "localhost") or _is_loopback(name):
+        if name is None or name in ("", "localhost", *self._names.allowed) or _is_loopback(name):
             return None
         if _is_numeric(name):
             return None
@@ -310,7 +324,9 @@ class Network:
         if address_of in self._hosts.values():
             host = next(host for host, known in self._hosts.items() if known == address_of)
             raise self.outside(host, port)
-        if _is_loopback(address_of) or address_of in ("", "localhost"):
+        if _is_loopback(address_of) or address_of in ("", "localhost", *self._names.allowed):
+            return None
+        if self._names.permits(address_of):
             return None
         raise self.outside(address_of, port)
 
@@ -756,6 +772,15 @@ def _is_numeric(name: str) -> bool:
             continue
         return True
     return False
+
+
+def _looked_up(host: str) -> set[str]:
+    """The real addresses of a host; none if it cannot be looked up."""
+    try:
+        found = real.getaddrinfo(host, None)
+    except OSError:
+        return set()
+    return {str(where[0]) for *_, where in found}
 
 
 def _is_loopback(name: str) -> bool:
