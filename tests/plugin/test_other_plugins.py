@@ -52,8 +52,9 @@ def shows(plugin: str, what: str, support: str = "yes") -> pytest.MarkDecorator:
 
 
 def stable(outcome: Outcome) -> str:
-    """The report without what differs from run to run."""
-    return json.dumps({name: value for name, value in outcome.whole.items() if name != "run"})
+    """The report without what differs from run to run, and without the plugins that were asked for."""
+    volatile = ("run", "left_out", "full", "state")
+    return json.dumps({name: value for name, value in outcome.whole.items() if name not in volatile})
 
 
 # -- pytest-timeout -----------------------------------------------------------------------------------------

@@ -72,7 +72,10 @@ class Body:
     def codes(self) -> frozenset[CodeType]:
         """The code of the body, and of what is defined in it."""
         function = inspect.unwrap(self._item.obj)
-        return frozenset(_nested(getattr(function, "__func__", function).__code__))
+        while isinstance(function, functools.partial):
+            function = inspect.unwrap(function.func)
+        code = getattr(getattr(function, "__func__", function), "__code__", None)
+        return frozenset(() if code is None else _nested(code))
 
     def raised(self, error: BaseException) -> bool:
         """Whether a line of the body itself raised an exception, and not one of what it calls."""

@@ -71,6 +71,9 @@ def _item(session: pytest.Session) -> Any:
     retry = inspect.unwrap(ralph.retry)
     for marker in (pytest.mark.ralph.with_args(Feature(name=NAME)), retry(max_retries=1)):
         item.add_marker(marker)
+    if session.config.pluginmanager.has_plugin("socket"):
+        # pytest-socket refuses sockets where it is not told so.
+        item.add_marker(pytest.mark.enable_socket)
     gates = gates_of(item, run.registry, NAME)
     scenario = next(each for gate in gates for each in Test(gates=gates).scenarios if each.id == _SCENARIO)
     # No fixture of the project's is for it, not even those that all tests use.

@@ -60,8 +60,7 @@ def bad_data(
 
     Example:
         >>> import pytest_ralph as ralph
-        >>> class RatesError(Exception): ...
-        >>> @ralph.bad_data(raises=RatesError)
+        >>> @ralph.bad_data(raises=RuntimeError)
         ... def test_rates(): ...
     """
     __tracebackhide__ = True
