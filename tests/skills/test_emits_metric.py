@@ -6,6 +6,9 @@ import pytest
 
 from tests.harness import Project
 
+# Imported here: inner runs forget what they import, but the package keeps it, with the libraries of that run.
+from tests.subjects import measured  # noqa: F401
+
 PLAIN = '@ralph.emits_metric("payments_total", delta=1)'
 SECONDS = '@ralph.emits_metric("payments_duration_seconds", type="histogram")'
 

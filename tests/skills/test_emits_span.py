@@ -6,6 +6,9 @@ import pytest
 
 from tests.harness import Project
 
+# Imported here: inner runs forget what they import, but the package keeps it, with the libraries of that run.
+from tests.subjects import traced  # noqa: F401
+
 MARKER = '@ralph.emits_span("charge", {"payment.amount": int, "payment.currency": "usd|eur"})'
 
 

@@ -6,6 +6,9 @@ import pytest
 
 from tests.harness import Project
 
+# Imported here: inner runs forget what they import, but the package keeps it, with the libraries of that run.
+from tests.subjects import logged  # noqa: F401
+
 FULL = (
     '@ralph.logs("payment_attempted", level="INFO", fields={"payment_id": str, "amount": int, '
     '"duration_ms": float, "outcome": "success|failure", "gateway.name": "stripe"})\n'
