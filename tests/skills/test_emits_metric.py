@@ -182,7 +182,24 @@ def test_a_metric_that_never_changes_fails_wherever_that_is_asked(project: Proje
 
 
 def test_without_any_metrics_that_is_said(project: Project):
-    outcome = project.judge('@ralph.emits_metric("payments_total")', "timeouts.right()")
+    project.write(
+        client="""
+        import requests
+
+        def charge():
+            requests.post("http://api.pay.example/v1/charges", json={}, timeout=10).raise_for_status()
+        """,
+        test_it="""
+        from client import charge
+
+        @ralph.emits_metric("payments_total")
+        def test_charge(api):
+            charge()
+        """,
+    )
+
+    # In this process there are those of other tests.
+    outcome = project.run_apart("--ralph")
 
     observed = outcome.criterion("emits-metric.metric-exists")["evidence"]["observed"]
     assert observed == "there are no metrics at all"
