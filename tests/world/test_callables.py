@@ -190,7 +190,7 @@ def test_the_timeline_shows_calls_as_attempts(world: World, live: Live):
     assert (first.first.failure, first.last.failed, second.first.failed) == ("raised", False, True)
     assert first.location is not None
     assert first.location.function == "calls"
-    assert [event.thread for event in world.timeline.of(Requested)] == [threading.get_ident()] * 4
+    assert [event.thread for event in world.timeline.of(Requested)] == [threading.get_native_id()] * 4
 
 
 @pytest.mark.parametrize(
