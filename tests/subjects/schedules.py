@@ -74,10 +74,11 @@ last = ["ch_0"]
 
 def stale() -> str:
     """When it is throttled twice in a row, it gives an old charge for a new one."""
+    key = str(uuid.uuid4())
     try:
-        return charge(key=str(uuid.uuid4()), attempts=1)
+        return charge(key=key, attempts=1)
     except PaymentError:
-        answer = requests.post(URL, json={"amount": 100}, timeout=10, headers={"Idempotency-Key": "again"})
+        answer = requests.post(URL, json={"amount": 100}, timeout=10, headers={"Idempotency-Key": key})
         if answer.status_code == 429:
             return last[0]
         raise

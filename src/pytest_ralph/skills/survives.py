@@ -314,15 +314,18 @@ def schedules(services: Mapping[str, Kind], pool: Iterable[Fault]) -> Any:
     from hypothesis import strategies as st
 
     def of(kind: Kind) -> Any:
-        able = [None, *(fault for fault in pool if can_show(kind, fault))]
-        met = st.lists(st.sampled_from(able), max_size=_LENGTH)
-        return st.builds(_sequence, met, st.sampled_from(able))
+        able = [fault for fault in pool if can_show(kind, fault)]
+        # All shrinks to None, and what is drawn first before the rest: a fault that lasts gives way to one
+        # that ends, and a late one to an early one.
+        then = st.sampled_from([*[None] * 2 * len(able), *able])
+        attempt = st.sampled_from([*[None] * len(able), *able])
+        return st.tuples(then, *[attempt] * _LENGTH).map(lambda drawn: _sequence(drawn[:0:-1], drawn[0]))
 
     each = st.fixed_dictionaries({url: of(kind) for url, kind in services.items()})
     return each.map(lambda found: {url: fault for url, fault in found.items() if fault is not None})
 
 
-def _sequence(met: list[Fault | None], then: Fault | None) -> Fault | None:
+def _sequence(met: tuple[Fault | None, ...], then: Fault | None) -> Fault | None:
     while met and met[-1] == then:
         met = met[:-1]
     return faults.Sequence(*met, then=then) if met else then
