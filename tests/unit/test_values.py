@@ -288,6 +288,7 @@ def test_the_registry_knows_the_skills_in_order():
         "emits-span",
         "logs",
         "idempotent",
+        "survives",
     )
     assert "retry" in registry
     assert "nothing" not in registry
