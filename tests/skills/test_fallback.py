@@ -170,7 +170,7 @@ def test_a_test_of_ones_own_is_judged_by_what_it_plays(
 ):
     project.write(
         test_it=f"""
-        from tests.subjects import rates
+        from tests.subjects import fallbacks as rates
 
         @ralph.fallback(scenarios="manual")
         def test_rates(ralph_upstream):
