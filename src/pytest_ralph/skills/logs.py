@@ -355,7 +355,9 @@ def _shown_texts(call: Call) -> Iterable[tuple[str, str, Any]]:
         elif isinstance(event, Exported):
             for metric in event.metrics:
                 for series in metric.series:
-                    yield "a label of a metric", f"{metric.name}{series.label_text()}", None
+                    # What was there before and did not change is none of this call's doing.
+                    if series.before is None or series.delta:
+                        yield "a label of a metric", f"{metric.name}{series.label_text()}", None
         elif isinstance(event, Traced):
             yield "an attribute of a span", f"{event.name} {dict(event.attributes)}", event.location
     if call.end.raised:
