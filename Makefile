@@ -73,7 +73,7 @@ docs: $(STAMP)
 
 compatibility: $(STAMP)
 	$(call heading,tests of compatibility)
-	@$(BIN)/pytest -q -n 2 --compatibility=write
+	@$(BIN)/pytest -q -n 2 -m shows --compatibility=write
 
 repeat: $(STAMP)
 	$(call heading,the same tests$(comma) again and again)
