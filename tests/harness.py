@@ -14,6 +14,7 @@ from typing import Any
 # Inner runs forget what they import; what is imported here stays, and each of them is faster by that.
 import httpcore  # noqa: F401
 import httpx  # noqa: F401
+import hypothesis  # noqa: F401
 import pytest
 import requests  # noqa: F401
 import responses  # noqa: F401

@@ -46,6 +46,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--ralph-seed", type=int, default=0, metavar="N", help="Seed of random numbers (default: 0)."
     )
+    group.addoption(
+        "--ralph-isolate", action="store_true", help="Play every scenario in a process of its own."
+    )
+    group.addoption(
+        "--ralph-watchdog",
+        default="60",
+        metavar="SECONDS",
+        help="Real time after which an isolated scenario is killed, 0 for never (default: 60).",
+    )
+    group.addoption(
+        "--ralph-memory",
+        metavar="SIZE",
+        help="Memory that the process of each scenario may have, such as 512MB, as a container has it.",
+    )
     group.addoption("--ralph-realtime", action="store_true", help="No virtual clock: wait in real time.")
 
 

@@ -68,6 +68,7 @@ class Verdict:
         observed: What was seen.
         location: The user's line to change.
         lines: The slice of the timeline that shows it.
+        fix: What to change, where that is not what the criterion says.
     """
 
     status: Status
@@ -75,6 +76,7 @@ class Verdict:
     observed: str = ""
     location: Location | None = None
     lines: tuple[str, ...] = ()
+    fix: str = ""
 
 
 PASSED = Verdict(status=Status.PASS)
@@ -110,6 +112,7 @@ class Criterion:
         fix: What to change when it fails, as one instruction.
         untested: What it means when nothing put the criterion to the test, and what to do.
         timing: Whether the verdict rests on virtual time, and so is void when real time passed unseen.
+        outlives: Whether it judges a play whose process died; any other fails then.
     """
 
     id: str
@@ -120,6 +123,7 @@ class Criterion:
     fix: Callable[[Any], str]
     untested: str = "nothing in the scenarios put this to the test"
     timing: bool = True
+    outlives: bool = False
     applies: Callable[[Any], bool] = field(default=lambda _: True)
 
 
@@ -135,6 +139,8 @@ class Skill:
         criteria: Its criteria, in the order they are shown.
         keep: What must stay as it is when a criterion of this skill is repaired, given the spec.
         rests_on: Ids of skills that are to be repaired before this one.
+        healthy: Whether the healthy world is played even if no criterion asks for it; not where every
+            scenario is a healthy one, measured.
     """
 
     id: str
@@ -144,6 +150,7 @@ class Skill:
     criteria: tuple[Criterion, ...]
     keep: Callable[[Any], str]
     rests_on: tuple[str, ...] = ()
+    healthy: bool = True
 
     def applicable(self, spec: Spec) -> tuple[Criterion, ...]:
         """The criteria that these parameters ask for."""
@@ -159,7 +166,7 @@ def scenarios_for(skill: Skill, spec: Spec) -> tuple[Scenario, ...]:
     """Everything that is played for a skill, each scenario once, the healthy world first."""
     if spec.scenarios == "manual":
         return (MANUAL,)
-    wanted = [HEALTHY]
+    wanted = [HEALTHY] if skill.healthy else []
     for criterion in skill.applicable(spec):
         wanted += [scenario for scenario in criterion.scenarios(spec) if scenario not in wanted]
     return tuple(wanted)

@@ -12,7 +12,7 @@ from typing import TypeVar, overload
 
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.masking import masked, short
-from pytest_ralph.core.quantity import duration
+from pytest_ralph.core.quantity import amount, duration
 
 PHASE = 0.37
 """Seconds past a full second of the monotonic clock at which a timeline in virtual time begins.
@@ -318,6 +318,45 @@ class CutShort(Event):
 
     def text(self) -> str:
         return f"ended by the world: {self.limit}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Died(Event):
+    """The process of an isolated scenario ended before the scenario did.
+
+    Attributes:
+        reason: How it ended, in words.
+        stack: The lines it was in, innermost first, where they are known.
+    """
+
+    reason: str
+    stack: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        return f"the process {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryUsed(Event):
+    """How much memory the calls of an isolated scenario used at most.
+
+    Attributes:
+        peak: The most bytes in use at a time, at least.
+        limit: How many bytes there may be.
+        mechanism: How that was measured.
+        killed: Which process was killed for its use of memory, in words; empty if none was.
+        holders: The lines that allocated most of it, where they are known.
+    """
+
+    peak: int
+    limit: int
+    mechanism: str
+    killed: str = ""
+    holders: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        ended = f", {self.killed} was killed" if self.killed else ""
+        return f"memory: {amount(self.peak, like=self.limit)}{ended} ({self.mechanism})"
 
 
 E = TypeVar("E", bound=Event)

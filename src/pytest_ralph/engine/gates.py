@@ -45,7 +45,9 @@ class Gate:
     @functools.cached_property
     def criteria(self) -> tuple[Criterion, ...]:
         """What is judged, with the criterion every faulty scenario carries."""
-        return (*self.skill.applicable(self.spec), _exercised(self))
+        asked = self.skill.applicable(self.spec)
+        faulty = any(each.faulty for each in scenarios_for(self.skill, self.spec))
+        return (*asked, _exercised(self)) if faulty else asked
 
     @functools.cached_property
     def _asked(self) -> dict[str, tuple[Criterion, ...]]:

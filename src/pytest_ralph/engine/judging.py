@@ -5,22 +5,26 @@ from __future__ import annotations
 import random
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.masking import masked
-from pytest_ralph.core.scenario import HEALTHY, Scenario
+from pytest_ralph.core.scenario import HEALTHY, MemoryCap, Scenario
 from pytest_ralph.core.skill import Play
-from pytest_ralph.core.timeline import Outside, Timeline, Unmatched
-from pytest_ralph.engine import verdicts
+from pytest_ralph.core.timeline import Died, Event, MemoryUsed, Outside, Timeline, Unmatched
+from pytest_ralph.engine import isolation, verdicts
+from pytest_ralph.engine.apart import Child, Ending
 from pytest_ralph.engine.body import Body
 from pytest_ralph.engine.collecting import check_seen
 from pytest_ralph.engine.gates import base_id, resets_of, scenario_of
-from pytest_ralph.engine.play import Player, seed_for
-from pytest_ralph.engine.session import CASE, RESULT, Case, open_case, run_of
+from pytest_ralph.engine.isolation import Came
+from pytest_ralph.engine.play import Found, Player, seed_for
+from pytest_ralph.engine.session import CASE, RESULT, Case, Run, open_case, run_of
 from pytest_ralph.world.endings import Ended, ending
+from pytest_ralph.world.memory import MECHANISM, Meter
 
 
 @contextmanager
@@ -41,6 +45,7 @@ def setup(item: pytest.Item) -> Generator[None, Any, Any]:
     """Around setup: make the world, so that fixtures live in it."""
     # An item that is run again must not be judged by what an earlier run left behind.
     item.stash[RESULT] = {}
+    isolation.forget(item)
     case = open_case(item)
     if case is not None:
         item.stash[CASE] = case
@@ -84,19 +89,40 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
         check_seen(run, item)
     except ValueError as error:
         pytest.fail(str(error), pytrace=False)
-    seed = seed_for(run.seed, base_id(item))
-    resets = resets_of(item)
     player = Player(
         world=case.world,
         body=Body(item),
         locator=case.locator,
-        seed=seed,
-        resets=resets,
+        seed=seed_for(run.seed, base_id(item)),
+        resets=resets_of(item),
     )
+    playing = _played(item, player, case, scenario)
+    if scenario.isolated or run.isolating or run.memory or _has_isolated(item, run):
+        found = yield from _apart(item, case, scenario, player, playing)
+    else:
+        found = yield from playing
+    __tracebackhide__ = True
+    records = verdicts.judge(
+        case.gates, scenario, found.plays or [_nothing(scenario)], item.nodeid, mocks=found.mocks
+    )
+    item.stash[RESULT] = {"verdicts": records, "reached": found.reached, "met": found.met}
+    problem = verdicts.summary(records)
+    if problem:
+        pytest.fail(problem, pytrace=False)
+    return None
+
+
+def _has_isolated(item: pytest.Item, run: Run) -> bool:
+    """Whether a scenario of the test needs a process of its own: then the body is not safe elsewhere."""
+    return any(each.isolated for each in run.test(item).scenarios)
+
+
+def _played(item: pytest.Item, player: Player, case: Case, scenario: Scenario) -> Generator[None, Any, Found]:
+    """Play a scenario, and give what there is to judge."""
     state = random.getstate()
     try:
-        random.seed(seed)
-        for reset in resets:
+        random.seed(player.seed)
+        for reset in player.resets:
             reset()
         case.world.remember()
         case.world.recorder.restart()
@@ -105,18 +131,79 @@ def _scenario(item: pytest.Item, case: Case, scenario: Scenario) -> Generator[No
         else:
             yield from _baseline(item, player, case, scenario)
             player.learn()
-            plays = [_healthy(case, scenario)] if scenario == HEALTHY else player.plays(scenario)
+            plays = [_healthy(case, scenario)] if _is_one_call(scenario) else player.plays(scenario)
     finally:
         random.setstate(state)
-    __tracebackhide__ = True
-    records = verdicts.judge(
-        case.gates, scenario, plays or [_nothing(scenario)], item.nodeid, mocks=player.mocks
+    return Found(plays=plays, mocks=player.mocks, reached=player.reached, met=player.met)
+
+
+def _is_one_call(scenario: Scenario) -> bool:
+    """Whether the healthy call is all there is to a scenario."""
+    return scenario == HEALTHY or scenario.memory is not None
+
+
+def _apart(
+    item: pytest.Item,
+    case: Case,
+    scenario: Scenario,
+    player: Player,
+    playing: Generator[None, Any, Found],
+) -> Generator[None, Any, Found]:
+    """Have a scenario played in a process of its own."""
+    run = run_of(item.config)
+    cap = scenario.memory or (
+        MemoryCap(limit=run.memory, stop=run.memory, whole=True) if run.memory else None
     )
-    item.stash[RESULT] = {"verdicts": records, "reached": player.reached, "met": player.met}
-    problem = verdicts.summary(records)
-    if problem:
-        pytest.fail(problem, pytrace=False)
-    return None
+    meter = Meter(cap) if cap is not None else None
+    child = Child()
+    isolation.note_coverage(item)
+    isolation.flush(item)
+    if child.fork():
+        case.world.forked()
+        player.on_healthy = lambda: child.tell("healthy", None)
+        yield from isolation.play(item, child, meter, playing)
+    playing.close()
+    case.world.leave()
+    try:
+        with isolation.absent(item):
+            yield
+        ended = child.wait(run.watchdog, [meter] if meter is not None else [])
+        came = isolation.listen(item, child, meter)
+    finally:
+        child.close()
+    return _came(item, case, scenario, ended, came, meter)
+
+
+def _came(
+    item: pytest.Item, case: Case, scenario: Scenario, ended: Ending, came: Came, meter: Meter | None
+) -> Found:
+    """What there is to judge of an isolated scenario, however it ended."""
+    __tracebackhide__ = True
+    if came.raised is not None and not ended.reason:
+        item.stash[RESULT] = came.result
+        isolation.reraise(item, came.raised)
+    events: list[Event] = []
+    if came.found is None or ended.reason:
+        reason = ended.reason or "ended before the scenario did: the code ends its process"
+        location = case.locator.pick(ended.frames)
+        stack = tuple(
+            f"at {case.locator.name(frame)}" for frame in ended.frames if case.locator.is_user(frame[0])
+        )
+        died = Died(at=0.0, reason=reason, location=location, stack=stack[:8])
+        if scenario.memory is None and (scenario == HEALTHY or not came.healthy):
+            problem = _broken(item, case, died.text(), location)
+            pytest.fail(f"not judged: the call fails against the healthy answer\n{problem}", pytrace=False)
+        events.append(died)
+    found: Found = came.found if not events else Found(plays=[Play(scenario=scenario, timeline=Timeline())])
+    if meter is not None:
+        events.append(
+            MemoryUsed(
+                at=0.0, peak=meter.peak, limit=meter.cap.limit, mechanism=MECHANISM, killed=meter.killed
+            )
+        )
+        meter.close()
+    plays = [replace(each, timeline=Timeline((*each.timeline, *events))) for each in found.plays]
+    return replace(found, plays=plays)
 
 
 def _manual(player: Player, case: Case, scenario: Scenario) -> Generator[None, Any, list[Play]]:

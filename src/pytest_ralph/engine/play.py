@@ -12,7 +12,7 @@ import random
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -56,6 +56,23 @@ class Target:
         return f"{self.operation} of {self.upstream.url}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What playing a scenario has given.
+
+    Attributes:
+        plays: The plays to judge.
+        mocks: What mocks answered in the healthy call.
+        reached: Operations that the healthy call performed.
+        met: Operations that met a fault aimed at them.
+    """
+
+    plays: Sequence[Play]
+    mocks: Sequence[Mocked] = ()
+    reached: Sequence[str] = ()
+    met: Sequence[str] = ()
+
+
 @dataclass(kw_only=True)
 class Player:
     """Plays scenarios with one test's world and body.
@@ -68,6 +85,7 @@ class Player:
         resets: Functions that clear state the code keeps between calls.
         reached: Operations that the healthy call performed.
         met: Operations that met a fault aimed at them.
+        on_healthy: Is called when the healthy call has succeeded.
     """
 
     world: World
@@ -77,11 +95,13 @@ class Player:
     resets: tuple[Callable[[], object], ...] = ()
     reached: list[str] = field(default_factory=list)
     met: list[str] = field(default_factory=list)
+    on_healthy: Callable[[], None] = lambda: None
     _baseline: Timeline = field(default_factory=Timeline)
 
     def learn(self) -> None:
         """Look at the healthy call, which has just succeeded."""
         self._baseline = self.world.timeline
+        self.on_healthy()
         self.reached = list(dict.fromkeys(each.name for each in self._operations(self._baseline)))
 
     @property

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from pytest_ralph.core.location import Locator
+from pytest_ralph.core.quantity import seconds, size
 from pytest_ralph.core.registry import Registry, builtin
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.engine.gates import (
@@ -57,6 +59,9 @@ class Run:
         selection: Which gates to judge.
         seed: Seed of random numbers.
         seams: What worlds share.
+        isolating: Whether every scenario is played in a process of its own.
+        watchdog: Real seconds that an isolated scenario may take; 0 for no limit.
+        memory: Bytes of memory that the process of a scenario may have; None for no limit.
         plan: All gates and items, as plain data for the report.
     """
 
@@ -65,6 +70,9 @@ class Run:
     selection: Selection
     seed: int
     seams: Seams
+    isolating: bool = False
+    watchdog: float = 60.0
+    memory: int | None = None
     plan: dict[str, Any] = field(default_factory=dict)
     _tests: dict[str, Test] = field(default_factory=dict)
 
@@ -132,7 +140,28 @@ def start(config: pytest.Config) -> Run:
         selection=Selection(skills=skills, features=tuple(config.getoption("ralph_feature"))),
         seed=int(config.getoption("ralph_seed")),
         seams=seams,
+        isolating=bool(config.getoption("ralph_isolate")),
+        watchdog=_quantity(config, "watchdog", seconds) or 0.0,
+        memory=_quantity(config, "memory", size),
     )
+
+
+Q = TypeVar("Q", float, int)
+
+
+def _quantity(config: pytest.Config, option: str, parse: Callable[..., Q]) -> Q | None:
+    """An option that is a quantity.
+
+    Raises:
+        pytest.UsageError: It is none.
+    """
+    text = config.getoption(f"ralph_{option}")
+    if text is None:
+        return None
+    try:
+        return parse(int(text) if text.isdigit() else text, name=f"--ralph-{option}")
+    except (TypeError, ValueError) as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def run_of(config: pytest.Config) -> Run:
@@ -156,7 +185,8 @@ def open_case(item: pytest.Item) -> Case | None:
     run = run_of(item.config)
     locator = Locator(item.config.rootpath, [Path(item.path)])
     gates = run.test(item).gates if scenario is not None else ()
-    return Case(gates=gates, locator=locator, world=World(run.seams, locator))
+    realtime = scenario is not None and scenario.realtime
+    return Case(gates=gates, locator=locator, world=World(run.seams, locator, realtime=realtime))
 
 
 def plan(items: list[pytest.Item], run: Run) -> dict[str, Any]:

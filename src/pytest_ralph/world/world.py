@@ -74,9 +74,13 @@ class Seams:
         self._authority = self._authority or Authority()
         return self._authority
 
-    def clock(self) -> Clock:
-        """A clock for the next world, later than any before it: to programs time never goes back."""
-        if self.realtime:
+    def clock(self, *, realtime: bool = False) -> Clock:
+        """A clock for the next world, later than any before it: to programs time never goes back.
+
+        Args:
+            realtime: Whether time is real in that world, whatever it is in others.
+        """
+        if self.realtime or realtime:
             return RealClock()
         now = real.monotonic_ns()
         start = aligned(max(now, self.latest + round(FAR_AHEAD * 1e9)))
@@ -89,11 +93,12 @@ class World:
     Args:
         seams: What worlds share.
         locator: Finds the user's lines.
+        realtime: Whether time is real in it, whatever it is in others.
     """
 
-    def __init__(self, seams: Seams, locator: Locator) -> None:
+    def __init__(self, seams: Seams, locator: Locator, *, realtime: bool = False) -> None:
         self._seams = seams
-        self.clock: Clock = seams.clock()
+        self.clock: Clock = seams.clock(realtime=realtime)
         self.recorder = Recorder(self.clock, locator)
         self._agenda = Agenda()
         self._tasks = Tasks(self.recorder, locator)
@@ -148,6 +153,10 @@ class World:
                 stack.callback(lockseam.install(self.scheduler, self.recorder))
                 stack.callback(self._seams.time.install(self.clock, self.sleep))
             self._undo = stack.pop_all()
+
+    def forked(self) -> None:
+        """Go on in a process that was just forked, of which only the calling thread is left."""
+        self.scheduler.forked()
 
     def leave(self) -> None:
         """Take the seams away."""
