@@ -13,11 +13,21 @@ if TYPE_CHECKING:
     from pytest_ralph.marker import MarkerError as MarkerError
     from pytest_ralph.marker import feature as feature
     from pytest_ralph.marker import reset as reset
+    from pytest_ralph.skills.memory_limit import memory_limit as memory_limit
     from pytest_ralph.skills.retry import retry as retry
     from pytest_ralph.skills.timeout import timeout as timeout
     from pytest_ralph.world.network import UndeclaredHost as UndeclaredHost
 
-__all__ = ["MarkerError", "UndeclaredHost", "faults", "feature", "reset", "retry", "timeout"]
+__all__ = [
+    "MarkerError",
+    "UndeclaredHost",
+    "faults",
+    "feature",
+    "memory_limit",
+    "reset",
+    "retry",
+    "timeout",
+]
 
 _HOMES = {
     "MarkerError": "pytest_ralph.marker",

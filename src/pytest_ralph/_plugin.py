@@ -6,6 +6,7 @@ Importing this module must cost next to nothing: everything else is imported whe
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -168,3 +169,11 @@ def ralph_timeline(request: pytest.FixtureRequest) -> Callable[[], Timeline]:
     from pytest_ralph.engine import fixtures
 
     return fixtures.timeline(request)
+
+
+@pytest.fixture
+def ralph_oom() -> Callable[[int | str], AbstractContextManager[None]]:
+    """Let memory run out in a block, ``with ralph_oom("50 MB"): ...``, so that it raises ``MemoryError``."""
+    from pytest_ralph.engine import fixtures
+
+    return fixtures.oom

@@ -82,11 +82,13 @@ class MemoryCap:
         stop: Bytes from which on the largest process is killed, as the kernel's killer does it.
         whole: Whether the limit is on all that the process has, rather than on what it uses beyond what it
             had when the first call began.
+        announced: Whether programs can ask for the limit, as the soft ``RLIMIT_RSS``.
     """
 
     limit: int
     stop: int
     whole: bool = False
+    announced: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

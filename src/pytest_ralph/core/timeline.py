@@ -344,8 +344,9 @@ class MemoryUsed(Event):
         peak: The most bytes in use at a time, at least.
         limit: How many bytes there may be.
         mechanism: How that was measured.
-        killed: Which process was killed for its use of memory, in words; empty if none was.
-        holders: The lines that allocated most of it, where they are known.
+        killed: Which process was killed for it, or would have been had somebody looked at that moment:
+            ``the process`` or ``a child process``; empty if none.
+        holders: The lines that made it grow most, where they are known.
     """
 
     peak: int

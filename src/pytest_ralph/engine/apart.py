@@ -30,6 +30,8 @@ MOST_PROCESSES = 256
 _TICK = 0.005
 _LOOK = 0.02
 _DUMP_SECONDS = 5.0
+# Where every moment costs memory.
+_SHORTLY = 0.1
 _ROUNDS = 10
 _PR_SET_CHILD_SUBREAPER = 36
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$')
@@ -145,9 +147,10 @@ class Child:
                     return f"started more than {MOST_PROCESSES} processes"
                 reason = next((why for watch in watches if (why := watch.look(self.pid, started))), None)
                 if reason:
+                    self._ask_for_stack(_SHORTLY)
                     return reason
                 if seconds and now - began > seconds:
-                    self._ask_for_stack()
+                    self._ask_for_stack(_DUMP_SECONDS)
                     return f"did not end within {seconds:g} s of real time"
         return ""
 
@@ -157,13 +160,13 @@ class Child:
             self._known.setdefault(pid, _born(pid))
         return found
 
-    def _ask_for_stack(self) -> None:
+    def _ask_for_stack(self, seconds: float) -> None:
         """Have the child write where it is: Python's handler does so from C, whoever holds the GIL."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGUSR1)
-        written, before, until = 0, -1, time.monotonic() + _DUMP_SECONDS
+        written, before, until = 0, -1, time.monotonic() + seconds
         while (written == 0 or written != before) and time.monotonic() < until:
-            time.sleep(0.05)
+            time.sleep(seconds / 100)
             before, written = written, os.fstat(self.stacks.fileno()).st_size
 
     def _end(self) -> int | None:

@@ -23,8 +23,11 @@ from typing import Any, TypeVar
 
 import pytest
 
+from pytest_ralph.core.location import Location
 from pytest_ralph.engine.apart import Child
-from pytest_ralph.engine.session import RESULT
+from pytest_ralph.engine.play import Player
+from pytest_ralph.engine.session import RESULT, Case
+from pytest_ralph.world.culprits import Culprits
 from pytest_ralph.world.memory import Life, Meter
 
 T = TypeVar("T")
@@ -95,6 +98,38 @@ def play(
                 _tell_end(child, meter, "raised", _raised(item, error))
             else:
                 _tell_end(child, meter, "found", found)
+    finally:
+        child.leave()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Culprit:
+    """Who used too much memory.
+
+    Attributes:
+        line: The user's line that went beyond the limit.
+        holders: Those that added most until then, as text.
+    """
+
+    line: Location | None
+    holders: tuple[str, ...]
+
+
+def trace(child: Child, case: Case, player: Player, meter: Meter) -> None:
+    """In the child: call the body once more, and tell which lines use memory; does not come back."""
+
+    def found(line: Location | None, holders: tuple[Location, ...]) -> None:
+        child.tell(
+            "culprit", Culprit(line=line, holders=tuple(f"{each.file}:{each.line}" for each in holders))
+        )
+        child.leave()
+
+    try:
+        case.world.enter()
+        case.world.forked()
+        meter.begin(lambda _: None)
+        with Culprits(case.locator, meter.cap.limit, found).watching():
+            player.body()
     finally:
         child.leave()
 

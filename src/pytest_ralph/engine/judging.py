@@ -20,11 +20,16 @@ from pytest_ralph.engine.apart import Child, Ending
 from pytest_ralph.engine.body import Body
 from pytest_ralph.engine.collecting import check_seen
 from pytest_ralph.engine.gates import base_id, resets_of, scenario_of
-from pytest_ralph.engine.isolation import Came
+from pytest_ralph.engine.isolation import Came, Culprit
 from pytest_ralph.engine.play import Found, Player, seed_for
 from pytest_ralph.engine.session import CASE, RESULT, Case, Run, open_case, run_of
 from pytest_ralph.world.endings import Ended, ending
 from pytest_ralph.world.memory import MECHANISM, Meter
+
+# The run that looks for the lines that use memory: how many real seconds it may take, and how many bytes it
+# may use beyond twice the limit.
+_PATIENCE = 30.0
+_BEYOND = 64 * 1024**2
 
 
 @contextmanager
@@ -171,11 +176,36 @@ def _apart(
         came = isolation.listen(item, child, meter)
     finally:
         child.close()
-    return _came(item, case, scenario, ended, came, meter)
+    culprits = None
+    if meter is not None and meter.exceeded and not meter.cap.whole and meter.killed != "a child process":
+        culprits = _culprits(item, case, player, meter.cap)
+    return _came(item, case, scenario, ended, came, meter, culprits)
+
+
+def _culprits(item: pytest.Item, case: Case, player: Player, cap: MemoryCap) -> Culprit | None:
+    """Play once more, line by line, to find the lines that use so much; None if they are not found."""
+    # A single line may go far beyond the limit.
+    meter = Meter(replace(cap, stop=cap.limit * 2 + _BEYOND))
+    child = Child()
+    isolation.flush(item)
+    if child.fork():
+        isolation.trace(child, case, player, meter)
+    try:
+        child.wait(_PATIENCE, [meter])
+        return next((value for kind, value in child.told() if kind == "culprit"), None)
+    finally:
+        child.close()
+        meter.close()
 
 
 def _came(
-    item: pytest.Item, case: Case, scenario: Scenario, ended: Ending, came: Came, meter: Meter | None
+    item: pytest.Item,
+    case: Case,
+    scenario: Scenario,
+    ended: Ending,
+    came: Came,
+    meter: Meter | None,
+    culprit: Culprit | None,
 ) -> Found:
     """What there is to judge of an isolated scenario, however it ended."""
     __tracebackhide__ = True
@@ -183,13 +213,14 @@ def _came(
         item.stash[RESULT] = came.result
         isolation.reraise(item, came.raised)
     events: list[Event] = []
+    now = came.found.plays[-1].timeline[-1].at if came.found and came.found.plays else 0.0
     if came.found is None or ended.reason:
         reason = ended.reason or "ended before the scenario did: the code ends its process"
         location = case.locator.pick(ended.frames)
         stack = tuple(
             f"at {case.locator.name(frame)}" for frame in ended.frames if case.locator.is_user(frame[0])
         )
-        died = Died(at=0.0, reason=reason, location=location, stack=stack[:8])
+        died = Died(at=now, reason=reason, location=location, stack=stack[:8])
         if scenario.memory is None and (scenario == HEALTHY or not came.healthy):
             problem = _broken(item, case, died.text(), location)
             pytest.fail(f"not judged: the call fails against the healthy answer\n{problem}", pytrace=False)
@@ -198,7 +229,13 @@ def _came(
     if meter is not None:
         events.append(
             MemoryUsed(
-                at=0.0, peak=meter.peak, limit=meter.cap.limit, mechanism=MECHANISM, killed=meter.killed
+                at=now,
+                peak=meter.peak,
+                limit=meter.cap.limit,
+                mechanism=MECHANISM,
+                killed=meter.killed,
+                location=(culprit and culprit.line) or case.locator.pick(ended.frames),
+                holders=culprit.holders if culprit else (),
             )
         )
         meter.close()
@@ -250,13 +287,21 @@ def _baseline(
             yield
     except (Exception, Ended) as error:
         problem = _broken(item, case, _told(error), case.locator.of(error.__traceback__))
-        if scenario.fault is None and isinstance(error, Exception) and not _strays(case):
+        if _is_outcome(error, scenario):
+            problem = None
+        elif scenario.fault is None and isinstance(error, Exception) and not _strays(case):
             raise
     # What the code made of the refusal matters less than the refusal.
     for stray in _strays(case)[:1]:
         problem = _broken(item, case, stray.text(), stray.location, stray.advice)
     if problem:
         pytest.fail(f"not judged: the call fails against the healthy answer\n{problem}", pytrace=False)
+
+
+def _is_outcome(error: BaseException, scenario: Scenario) -> bool:
+    """Whether a failing healthy call is what a scenario wants to see: it can be, where memory is short."""
+    cap = scenario.memory
+    return cap is not None and (isinstance(error, MemoryError) or cap.announced)
 
 
 def _told(error: BaseException) -> str:

@@ -29,12 +29,34 @@ from pytest_ralph.world import real
 MECHANISM = "peak resident set of the process, its children sampled"
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_ZERO = struct.Struct("qqqq")
+_SLOTS = 511
 _MADV_POPULATE_READ = 22
-_MAPPING = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) r\S+ \S+ \S+ ([1-9]\d*) ", re.MULTILINE)
+_MAPPING = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) r..p \S+ \S+ ([1-9]\d*) ", re.MULTILINE)
 # Sizes that Python's allocator of small objects keeps apart; the two smallest are not worth the trouble.
 _SMALL = range(48, 513, 16)
 _FILL_STEP = 128 * 1024
 _HEADER = b"".__sizeof__()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resident:
+    """Bytes of memory that a process has mapped and touched.
+
+    Attributes:
+        private: Memory of its own.
+        shared: Memory that it may share with other processes.
+        files: Pages of files.
+    """
+
+    private: int = 0
+    shared: int = 0
+    files: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.private + self.shared + self.files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +87,9 @@ class Meter:
         self.cap = cap
         self.peak = 0
         self.killed = ""
-        self._board = mmap.mmap(-1, mmap.PAGESIZE)
-        self._parent = os.getpid()
+        # Shared with the process: its zero, and those of the processes that it forks, by their ids.
+        self._board = mmap.mmap(-1, _ZERO.size * (_SLOTS + 1))
+        self._main = 0
         self._held: list[object] = []
         self._tell: Callable[[Life], None] = lambda _: None
 
@@ -81,32 +104,36 @@ class Meter:
         Raises:
             OSError: The kernel keeps no high-water mark here.
         """
-        self._tell = tell
+        self._tell, self._main = tell, os.getpid()
         if not self.cap.whole:
             self._held = _fill()
             _map_files()
+        if self.cap.announced:
+            _announce(self.cap.limit)
         _reset_mark()
-        here = 0 if self.cap.whole else resident(os.getpid())
-        shared = 0 if self.cap.whole else _unshared([self._parent, os.getpid()])
-        self._board[:24] = struct.pack("qqq", 1, here, shared)
+        now = Resident() if self.cap.whole else resident(self._main)
+        self._note(0, self._main, now)
         os.register_at_fork(after_in_child=self._forked)
 
     def end(self) -> int:
         """The most bytes that the process itself used at a time since `begin`."""
-        return _mark() - self._zero[0]
+        return _mark() - self._zero(0)[1].total
 
     def _forked(self) -> None:
         """In a process that the measured one has forked from Python: have it tell what it used."""
-        began, me = real.monotonic_ns(), os.getpid()
+        began, me, main = real.monotonic_ns(), os.getpid(), resident(self._main)
         _map_files()
         _reset_mark()
         start = resident(me)
+        self._note(1 + me % _SLOTS, me, start)
         leave: Callable[[int], Any] = os._exit
-        held = max(0, _unshared([self._parent, os.getppid(), me]) - self._zero[1])
 
         def leave_and_tell(status: int) -> None:
             if os.getpid() == me:
-                peak = max(0, _mark() - start)
+                # Shared pages that were there before are counted where they were touched first.
+                again = min(resident(me).shared - start.shared, main.shared)
+                peak = max(0, _mark() - start.total - again)
+                held = max(0, main.total - self._zero(0)[1].total)
                 self._tell(Life(began=began, ended=real.monotonic_ns(), held=held, peak=peak))
             leave(status)
 
@@ -121,13 +148,14 @@ class Meter:
             pid: The measured process.
             descendants: All that it started.
         """
-        if not self._board[0]:
+        if not self._zero(0)[0]:
             return None
-        used = self._used(pid, descendants)
+        shares = self._shares(pid, descendants)
+        used = sum(shares.values())
         self.peak = max(self.peak, used)
         if used <= self.cap.stop:
             return None
-        largest = max([pid, *descendants], key=lambda each: _unshared([each]))
+        largest = max(shares, key=lambda each: shares[each])
         if largest == pid:
             self.killed = "the process"
             return "was killed for the memory it used"
@@ -138,25 +166,44 @@ class Meter:
 
     def add(self, peak: int, lives: Iterable[Life]) -> None:
         """Take in what the process and those that it forked have told of themselves."""
-        self.peak = max(self.peak, peak, together(list(lives)))
+        children = together(list(lives))
+        self.peak = max(self.peak, peak, children)
+        if self.peak > self.cap.stop and not self.killed:
+            # Nobody looked at the right moment, but the kernel would not have missed it.
+            self.killed = "a child process" if children > peak else "the process"
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether more was used than there may be."""
+        return bool(self.killed) or self.peak > self.cap.limit
 
     def close(self) -> None:
         """Let go of the memory that is shared with the process."""
         self._board.close()
 
-    @property
-    def _zero(self) -> tuple[int, int]:
-        """What the process had at `begin`: alone, and together with its parent without counting twice."""
-        _, here, shared = struct.unpack("qqq", self._board[:24])
-        return here, shared
+    def _note(self, slot: int, pid: int, start: Resident) -> None:
+        _ZERO.pack_into(self._board, slot * _ZERO.size, pid, start.private, start.shared, start.files)
 
-    def _used(self, pid: int, descendants: list[int]) -> int:
-        here, shared = self._zero
-        if not descendants:
-            return resident(pid) - here
-        if self.cap.whole:
-            return resident(pid) + _unshared(descendants)
-        return _unshared([self._parent, pid, *descendants]) - shared
+    def _zero(self, slot: int) -> tuple[int, Resident]:
+        """A process and what it had when it began."""
+        pid, private, shared, files = _ZERO.unpack_from(self._board, slot * _ZERO.size)
+        return pid, Resident(private=private, shared=shared, files=files)
+
+    def _shares(self, pid: int, descendants: list[int]) -> dict[int, int]:
+        """What each process uses of its own; what several share belongs to the one that has most of it."""
+        main, zero = resident(pid), self._zero(0)[1]
+        shares = {pid: main.total - zero.total}
+        shared, command = main.shared - zero.shared, _command(pid)
+        for each in descendants:
+            now = resident(each)
+            known, start = self._zero(1 + each % _SLOTS)
+            if known != each:
+                # Between fork and exec it has what its parent has, which is counted there.
+                start = now if _command(each) == command else Resident()
+            beyond = max(0, now.shared - start.shared - shared)
+            shared += beyond
+            shares[each] = now.private - start.private + beyond
+        return shares
 
 
 def together(lives: list[Life]) -> int:
@@ -168,29 +215,33 @@ def together(lives: list[Life]) -> int:
     return most
 
 
-def resident(pid: int) -> int:
-    """The bytes of memory that a process has mapped and touched; 0 if it is gone."""
+def resident(pid: int) -> Resident:
+    """What a process has mapped and touched; nothing if it is gone."""
     try:
-        with open(f"/proc/{pid}/statm", "rb", buffering=0) as file:
-            return int(file.read().split()[1]) * _PAGE
+        with open(f"/proc/{pid}/status", "rb", buffering=0) as file:
+            status = file.read()
+        private, files, shared = (
+            int(status.split(name)[1].split(maxsplit=1)[0]) * 1024
+            for name in (b"RssAnon:", b"RssFile:", b"RssShmem:")
+        )
     except (OSError, IndexError):
-        return 0
+        return Resident()
+    return Resident(private=private, shared=shared, files=files)
 
 
-def _unshared(pids: Iterable[int]) -> int:
-    """Bytes of memory without those of files, what several of these share counted once."""
-    return sum(_share(pid) for pid in pids)
+def reserved() -> int:
+    """Bytes that count for ``RLIMIT_DATA``, after what is free in the allocators was given back."""
+    _give_back()
+    with open("/proc/self/status", "rb", buffering=0) as file:
+        return int(file.read().split(b"VmData:")[1].split(maxsplit=1)[0]) * 1024
 
 
-def _share(pid: int) -> int:
+def _command(pid: int) -> bytes:
     try:
-        with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
-            lines = file.read().splitlines()
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read()
     except OSError:
-        return 0
-    return sum(
-        int(line.split()[1]) * 1024 for line in lines if line.startswith((b"Pss_Anon:", b"Pss_Shmem:"))
-    )
+        return b""
 
 
 def _mark() -> int:
@@ -204,24 +255,39 @@ def _reset_mark() -> None:
         file.write(b"5")
 
 
-def _fill() -> list[object]:
-    """Give back or fill what is free in the allocators, so that all that is used from now on is seen."""
+def _announce(limit: int) -> None:
+    """Tell programs that ask how much they may use; Linux itself does not look at this limit."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_RSS)
+    resource.setrlimit(resource.RLIMIT_RSS, (limit, hard))
+
+
+def _give_back() -> None:
     gc.collect()
     with contextlib.suppress(AttributeError):  # only the C library of GNU has it
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def _fill() -> list[object]:
+    """Give back or fill what is free in the allocators, so that all that is used from now on is seen."""
+    _give_back()
     held: list[object] = []
     me = os.getpid()
     for size in _SMALL:
         while True:
-            before = resident(me)
+            before = resident(me).total
             held.append([bytes(size - _HEADER) for _ in range(_FILL_STEP // size)])
-            if resident(me) - before > _FILL_STEP // 2:
+            if resident(me).total - before > _FILL_STEP // 2:
                 break
     return held
 
 
 def _map_files() -> None:
-    """Map the pages of all mapped files: shared libraries, above all, whose pages come only when used."""
+    """Map the pages of all mapped files: shared libraries, above all, whose pages come only when used.
+
+    Not those of shared maps: behind them there may be nothing yet, and reading it would take memory.
+    """
     with open("/proc/self/maps", "rb") as file:
         found = [(int(begin, 16), int(end, 16)) for begin, end, _ in _MAPPING.findall(file.read())]
     library = ctypes.CDLL(None)
