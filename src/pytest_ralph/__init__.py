@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pytest_ralph.marker import feature as feature
     from pytest_ralph.marker import reset as reset
     from pytest_ralph.skills.memory_limit import memory_limit as memory_limit
+    from pytest_ralph.skills.no_leaks import no_leaks as no_leaks
     from pytest_ralph.skills.retry import retry as retry
     from pytest_ralph.skills.timeout import timeout as timeout
     from pytest_ralph.world.network import UndeclaredHost as UndeclaredHost
@@ -24,6 +25,7 @@ __all__ = [
     "faults",
     "feature",
     "memory_limit",
+    "no_leaks",
     "reset",
     "retry",
     "timeout",

@@ -173,7 +173,7 @@ def ralph_timeline(request: pytest.FixtureRequest) -> Callable[[], Timeline]:
 
 @pytest.fixture
 def ralph_oom() -> Callable[[int | str], AbstractContextManager[None]]:
-    """Let memory run out in a block, ``with ralph_oom("50 MB"): ...``, so that it raises ``MemoryError``."""
+    """Make memory run out, with a real ``MemoryError``, in a block of a test that takes more than it may."""
     from pytest_ralph.engine import fixtures
 
     return fixtures.oom

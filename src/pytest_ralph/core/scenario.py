@@ -38,6 +38,9 @@ class Stage(Protocol):
             arguments: Arguments of the test to be passed with other values than those of its fixtures.
         """
 
+    def census(self) -> None:
+        """Count what the process has open, and put that on the timeline."""
+
     def call_at_once(self, callers: int) -> list[CallEnded]:
         """Call the test body several times at the same moment, and tell how each of the calls ended."""
 

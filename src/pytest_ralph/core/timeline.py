@@ -360,6 +360,57 @@ class MemoryUsed(Event):
         return f"memory: {amount(self.peak, like=self.limit)}{ended} ({self.mechanism})"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """Something that a process has open.
+
+    Attributes:
+        name: What it is, without what differs from run to run.
+        location: The user's line that made it, where that is known.
+    """
+
+    name: str
+    location: Location | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """Memory that a line of the user's code has allocated and that is still held.
+
+    Attributes:
+        location: The line.
+        size: Bytes.
+        count: How many blocks.
+    """
+
+    location: Location | None
+    size: int
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted(Event):
+    """What the process had open was counted.
+
+    Attributes:
+        files: Open files, pipes and the like.
+        sockets: Open sockets.
+        threads: Threads that run.
+        tasks: Tasks of asyncio that are not done.
+        memory: Memory that was allocated since the first census and is held, by line.
+    """
+
+    files: tuple[Opened, ...] = ()
+    sockets: tuple[Opened, ...] = ()
+    threads: tuple[Opened, ...] = ()
+    tasks: tuple[Opened, ...] = ()
+    memory: tuple[Held, ...] = ()
+
+    def text(self) -> str:
+        counts = {"files": self.files, "sockets": self.sockets, "threads": self.threads, "tasks": self.tasks}
+        return "open: " + ", ".join(f"{len(found)} {kind}" for kind, found in counts.items())
+
+
 E = TypeVar("E", bound=Event)
 
 

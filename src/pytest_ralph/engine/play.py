@@ -21,8 +21,9 @@ from pytest_ralph.core.location import Locator
 from pytest_ralph.core.masking import short
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import Play
-from pytest_ralph.core.timeline import CallEnded, CallStarted, FaultMet, Mocked, Requested, Timeline
+from pytest_ralph.core.timeline import CallEnded, CallStarted, Counted, FaultMet, Mocked, Requested, Timeline
 from pytest_ralph.engine.body import Body
+from pytest_ralph.world.census import Census
 from pytest_ralph.world.endings import Ended, ending
 from pytest_ralph.world.upstream import Upstream
 from pytest_ralph.world.world import FAR_AHEAD, World
@@ -170,7 +171,11 @@ class Player:
         for reset in self.resets:
             reset()
         random.seed(self.seed)
-        scenario.course.play(Directed(player=self, scenario=scenario, targets=targets))
+        stage = Directed(player=self, scenario=scenario, targets=targets)
+        try:
+            scenario.course.play(stage)
+        finally:
+            stage.close()
         timeline = self.world.timeline
         self.met += [targets[0].name] if targets and timeline.of(FaultMet) else []
         return Play(
@@ -230,6 +235,7 @@ class Directed:
     scenario: Scenario
     targets: list[Target]
     calls: int = 0
+    _census: Census | None = None
 
     @property
     def timeline(self) -> Timeline:
@@ -256,6 +262,19 @@ class Directed:
         with suppress(Exception, Ended), self.player.call(self._next()):  # an outcome: it is on the timeline
             self.player.body(arguments)
         return self.timeline.of(CallEnded)[-1]
+
+    def census(self) -> None:
+        """Count what the process has open."""
+        world = self.player.world
+        world.scheduler.settle()
+        if self._census is None:
+            self._census = Census(self.player.locator, world.network.host)
+        world.recorder.add(Counted, **self._census.take())
+
+    def close(self) -> None:
+        """Stop what was begun for this play."""
+        if self._census is not None:
+            self._census.close()
 
     def call_at_once(self, callers: int) -> list[CallEnded]:
         """Call the test body several times at the same moment."""
