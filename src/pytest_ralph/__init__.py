@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_ralph.skills.memory_limit import memory_limit as memory_limit
     from pytest_ralph.skills.no_leaks import no_leaks as no_leaks
     from pytest_ralph.skills.retry import retry as retry
+    from pytest_ralph.skills.scales import scales as scales
     from pytest_ralph.skills.timeout import timeout as timeout
     from pytest_ralph.world.network import UndeclaredHost as UndeclaredHost
 
@@ -28,6 +29,7 @@ __all__ = [
     "no_leaks",
     "reset",
     "retry",
+    "scales",
     "timeout",
 ]
 

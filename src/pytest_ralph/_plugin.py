@@ -77,7 +77,12 @@ def pytest_configure(config: pytest.Config) -> None:
 # After other plugins have parametrized, so that the scenario stands last in the test's id.
 @pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if metafunc.config.getoption("ralph") and metafunc.definition.get_closest_marker("ralph"):
+    if not metafunc.definition.get_closest_marker("ralph"):
+        return
+    from pytest_ralph.marker import provide
+
+    provide(metafunc)
+    if metafunc.config.getoption("ralph"):
         from pytest_ralph.engine import collecting
 
         collecting.parametrize(metafunc)

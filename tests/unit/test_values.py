@@ -281,7 +281,7 @@ def test_locations_of_exceptions():
 def test_the_registry_knows_the_skills_in_order():
     registry = Registry(builtin())
 
-    assert registry.ids == ("retry", "timeout", "memory-limit", "no-leaks")
+    assert registry.ids == ("retry", "timeout", "memory-limit", "no-leaks", "scales")
     assert "retry" in registry
     assert "nothing" not in registry
 

@@ -38,6 +38,14 @@ class Stage(Protocol):
             arguments: Arguments of the test to be passed with other values than those of its fixtures.
         """
 
+    def measure(self, arguments: Mapping[str, object], n: int) -> CallEnded:
+        """Call the test body until it is known what a call costs, and put that on the timeline.
+
+        Args:
+            arguments: Arguments of the test to be passed with other values than those of its fixtures.
+            n: The amount of data that stands for.
+        """
+
     def census(self) -> None:
         """Count what the process has open, and put that on the timeline."""
 

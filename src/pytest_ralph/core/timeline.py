@@ -411,6 +411,24 @@ class Counted(Event):
         return "open: " + ", ".join(f"{len(found)} {kind}" for kind, found in counts.items())
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measured(Event):
+    """What calls with one amount of data cost.
+
+    Attributes:
+        n: The amount.
+        seconds: Processor seconds of one call: the least of several.
+        requests: How many requests one call made to simulated services.
+    """
+
+    n: int
+    seconds: float
+    requests: int = 0
+
+    def text(self) -> str:
+        return f"{duration(self.seconds)} of processor time for n = {self.n}"
+
+
 E = TypeVar("E", bound=Event)
 
 

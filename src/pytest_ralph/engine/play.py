@@ -8,8 +8,10 @@ module globals start alike.
 
 from __future__ import annotations
 
+import math
 import random
 import re
+import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -21,7 +23,16 @@ from pytest_ralph.core.location import Locator
 from pytest_ralph.core.masking import short
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import Play
-from pytest_ralph.core.timeline import CallEnded, CallStarted, Counted, FaultMet, Mocked, Requested, Timeline
+from pytest_ralph.core.timeline import (
+    CallEnded,
+    CallStarted,
+    Counted,
+    FaultMet,
+    Measured,
+    Mocked,
+    Requested,
+    Timeline,
+)
 from pytest_ralph.engine.body import Body
 from pytest_ralph.world.census import Census
 from pytest_ralph.world.endings import Ended, ending
@@ -30,6 +41,13 @@ from pytest_ralph.world.world import FAR_AHEAD, World
 
 # A path segment that holds a digit is taken for an id, unless it is a version such as v1.
 _VARIABLE_PARTS = re.compile(r"(?<=/)(?!v\d+(?:/|$))[^/]*\d[^/]*")
+
+
+# Processor time is measured in rounds of so many seconds; a call that takes longer is measured once more.
+_LONG_ENOUGH = 0.02
+_LONG = 1.0
+_ROUNDS = 5
+_MOST_CALLS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,6 +280,35 @@ class Directed:
         with suppress(Exception, Ended), self.player.call(self._next()):  # an outcome: it is on the timeline
             self.player.body(arguments)
         return self.timeline.of(CallEnded)[-1]
+
+    def measure(self, arguments: Mapping[str, object], n: int) -> CallEnded:
+        """Call the test body until it is known what a call costs."""
+        number, began = self.calls, time.process_time()
+        ended = self.call(arguments)
+        took = max(time.process_time() - began, 1e-6)
+        if ended.error:
+            return ended
+        requests = self.timeline.call(number).of(Requested)
+        # So many calls are timed together that the clock is exact enough, and so often that one is quiet.
+        batch = min(_MOST_CALLS, math.ceil(_LONG_ENOUGH / took))
+        rounds = _ROUNDS if took < _LONG else 1
+        took = min([took, *(self._timed(arguments, batch) for _ in range(rounds))])
+        self.player.world.recorder.add(
+            Measured,
+            n=n,
+            seconds=took,
+            requests=len(requests),
+            location=requests[-1].location if requests else None,
+        )
+        return ended
+
+    def _timed(self, arguments: Mapping[str, object], calls: int) -> float:
+        """Processor seconds of one call, on average."""
+        began = time.process_time()
+        for _ in range(calls):
+            self.player.world.recorder.call_begins()
+            self.player.body(arguments)
+        return (time.process_time() - began) / calls
 
     def census(self) -> None:
         """Count what the process has open."""
