@@ -28,7 +28,7 @@ from pytest_ralph.world.memory import MECHANISM, Meter
 
 # The run that looks for the lines that use memory: how many real seconds it may take, and how many bytes it
 # may use beyond twice the limit.
-_PATIENCE = 30.0
+_PATIENCE = 10.0
 _BEYOND = 64 * 1024**2
 
 
