@@ -29,7 +29,7 @@ def tidy() -> Iterator[None]:
 
 
 def judge(
-    project: Project, call: str, fixtures: str = "", marker: str = "@ralph.no_leaks(calls=10)"
+    project: Project, call: str, fixtures: str = "", marker: str = "@ralph.no_leaks(calls=6)"
 ) -> Outcome:
     asynchronous = call.startswith("await")
     project.write(
@@ -58,7 +58,9 @@ def judge(
     ],
 )
 def test_code_that_leaves_nothing_behind(project: Project, call: str, fixtures: str):
-    outcome = judge(project, call, fixtures)
+    # Trouble takes three times as long: one of those that make requests has it. A cache is full by half.
+    arguments = "calls=6" if "right" in call else "calls=10, faults=False"
+    outcome = judge(project, call, fixtures, f"@ralph.no_leaks({arguments})")
 
     assert outcome.not_passed() == {}, outcome.output
     assert outcome.code == 0
@@ -67,29 +69,29 @@ def test_code_that_leaves_nothing_behind(project: Project, call: str, fixtures: 
 @pytest.mark.parametrize(
     ("call", "fixtures", "criterion", "observed", "function"),
     [
-        ("leaks.raw_file()", "", "files", "10 more after 10 calls: /dev/null", ""),
-        ("leaks.open_file()", "", "files", "10 more after 10 calls: /dev/null", "open_file"),
+        ("leaks.raw_file()", "", "files", "6 more after 6 calls: /dev/null", ""),
+        ("leaks.open_file()", "", "files", "6 more after 6 calls: /dev/null", "open_file"),
         ("leaks.session_per_call()", "api", "sockets", "a socket to api.pay.example", "session_per_call"),
         (
             "leaks.open_in_trouble()",
             "api",
             "sockets",
-            "10 more after 10 calls: a socket without",
+            "6 more after 6 calls: a socket without",
             "open_in_trouble",
         ),
-        ("leaks.thread()", "", "threads", "10 more after 10 calls: thread waits-*", "thread"),
+        ("leaks.thread()", "", "threads", "6 more after 6 calls: thread waits-*", "thread"),
         ("leaks.raw_thread()", "", "threads", "a thread that Python does not know", ""),
         ("leaks.pool_never_ended()", "", "threads", "thread ThreadPoolExecutor-*_*", "pool_never_ended"),
-        ("await leaks.task()", "", "tasks", "10 more after 10 calls: task Event.wait", "task"),
-        ("leaks.history()", "", "memory", "after 10 calls, allocated in this line", "history"),
-        ("leaks.unbounded_cache()", "", "memory", "after 10 calls, allocated in this line", "_cached"),
+        ("await leaks.task()", "", "tasks", "6 more after 6 calls: task Event.wait", "task"),
+        ("leaks.history()", "", "memory", "after 6 calls, allocated in this line", "history"),
+        ("leaks.unbounded_cache()", "", "memory", "after 6 calls, allocated in this line", "_cached"),
     ],
 )
 def test_each_leak_fails_its_own_criterion(
     project: Project, call: str, fixtures: str, criterion: str, observed: str, function: str
 ):
     # What is kept of a failed call may be of another kind: its own test has that.
-    marker = "@ralph.no_leaks(calls=10, faults=False)" if "session" in call else "@ralph.no_leaks(calls=10)"
+    marker = "@ralph.no_leaks(calls=6, faults=False)" if "session" in call else "@ralph.no_leaks(calls=6)"
     outcome = judge(project, call, fixtures, marker)
 
     allowed = {} if criterion == "memory" else {"no-leaks.memory": "not_exercised"}
@@ -98,13 +100,9 @@ def test_each_leak_fails_its_own_criterion(
     assert observed in evidence["observed"]
     if function:
         assert evidence["location"]["file"].endswith("tests/subjects/leaks.py")
-
-
-def test_leaks_in_trouble_are_found_where_they_happen(project: Project):
-    evidence = judge(project, "leaks.open_in_trouble()", "api").criterion("no-leaks.sockets")["evidence"]
-
-    assert evidence["scenario"] == "10-calls-status-503"
-    assert evidence["also_in"] == ["10-calls-hang", "10-calls-refused"]
+    if "trouble" in call:
+        assert evidence["scenario"] == "6-calls-status-503"
+        assert evidence["also_in"] == ["6-calls-hang", "6-calls-refused"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from tests.harness import Outcome, Project
 
 SIZES = "(40_000, 80_000, 160_000, 320_000)"
-SMALL = "(1_000, 2_000, 4_000, 8_000)"
+SMALL = "(500, 1_000, 2_000, 4_000)"
 
 
 def judge(

@@ -104,7 +104,8 @@ def _hold(mib: float, everybody: object) -> None:
 
 def child_processes(mib: float) -> None:
     """Three processes that hold a part of it at the same time."""
-    everybody = _FORK.Barrier(3)
+    # Where one of them is killed, the others do not wait for ever.
+    everybody = _FORK.Barrier(3, timeout=10)
     started = [_FORK.Process(target=_hold, args=(mib / 3, everybody)) for _ in range(3)]
     for each in started:
         each.start()

@@ -55,7 +55,8 @@ class Census:
         gc.collect()
         found = list(gc.get_objects())
         held = tuple(self._held(found))
-        made = {number: self._maker(each) for each in found if (number := _descriptor(each)) is not None}
+        holders = _of(found, io.FileIO, _socket.socket)
+        made = {number: self._maker(each) for each in holders if (number := _descriptor(each)) is not None}
         files, sockets = [], []
         for fd, target in _descriptors():
             if not target.startswith("socket:"):
@@ -81,20 +82,21 @@ class Census:
         parts = (thing, *getattr(thing, "__dict__", {}).values())
         traces = (each for part in parts if (each := tracemalloc.get_object_traceback(part)) is not None)
         trace: Iterable[Any] = next(traces, ())
-        return self._pick([(frame.filename, frame.lineno, "") for frame in reversed(list(trace))])
+        return self._pick(_frames(trace))
 
     def _line(self, trace: Iterable[Any]) -> Location | None:
         """The user's line behind an allocation, None for what the world allocates while a call waits."""
         # To look at a trace allocates, and every allocation is traced: each is looked at once.
         if trace not in self._lines:
-            frames = [(frame.filename, frame.lineno, "") for frame in reversed(list(trace))]
-            mine = itertools.takewhile(lambda frame: not frame[0].startswith(_OWN), frames)
-            self._lines[trace] = self._pick(list(mine))
+            mine = itertools.takewhile(lambda frame: not frame[0].startswith(_OWN), _frames(trace))
+            self._lines[trace] = self._pick(mine)
         return self._lines[trace]
 
-    def _pick(self, frames: list[tuple[str, int, str]]) -> Location | None:
-        found = self._locator.pick(frames)
-        return found and replace(found, function=_function(frames, found))
+    def _pick(self, frames: Iterator[tuple[str, int, str]]) -> Location | None:
+        # A frame costs some time to look at: no more of them than it takes.
+        looked_at, again = itertools.tee(frames)
+        found = self._locator.pick(looked_at)
+        return found and replace(found, function=_function(again, found))
 
     def _held(self, found: list[object]) -> Iterator[Held]:
         """Memory by the user's line that allocated it.
@@ -141,10 +143,21 @@ class Census:
         asyncio = sys.modules.get("asyncio")
         if asyncio is None:
             return
-        for each in found:
-            if issubclass(type(each), asyncio.Task) and not each.done():  # type: ignore[attr-defined]
-                name = getattr(each.get_coro(), "__qualname__", "?")  # type: ignore[attr-defined]
+        for each in _of(found, asyncio.Task):
+            if not each.done():
+                name = getattr(each.get_coro(), "__qualname__", "?")
                 yield Opened(name=f"task {name}", location=self._maker(each))
+
+
+def _of(found: list[object], *wanted: type) -> list[Any]:
+    """The objects of some classes: classes are few, and objects are many."""
+    classes = {kind for kind in set(map(type, found)) if issubclass(kind, wanted)}
+    return [each for each in found if type(each) in classes]
+
+
+def _frames(trace: Iterable[Any]) -> Iterator[tuple[str, int, str]]:
+    """The frames of a trace, innermost first."""
+    return ((frame.filename, frame.lineno, "") for frame in reversed(trace))  # type: ignore[call-overload]
 
 
 def _function(frames: Iterable[tuple[str, int, str]], found: Location) -> str:
@@ -182,12 +195,10 @@ def _named(target: str) -> str:
     return target.partition(":")[0] if not target.startswith("/") else target
 
 
-def _descriptor(thing: object) -> int | None:
+def _descriptor(thing: Any) -> int | None:
     """The descriptor of a file or socket object."""
-    if not issubclass(type(thing), (io.FileIO, _socket.socket)):
-        return None
     try:
-        number: int = thing.fileno()  # type: ignore[attr-defined]
+        number: int = thing.fileno()
     except (OSError, ValueError):
         return None
     return number if number >= 0 else None
