@@ -202,7 +202,7 @@ SKILL = Skill(
     marker="no_leaks",
     title="leaves nothing behind",
     phase="resources",
-    tightened={"calls": "higher", "faults": "higher"},
+    tightened={"faults": "higher"},
     keep=lambda _: "what the call returns and raises",
     criteria=(
         *(
