@@ -222,7 +222,7 @@ def provide(metafunc: pytest.Metafunc) -> None:
         pytest.UsageError: The test does not take one of them.
     """
     for mark in metafunc.definition.iter_markers("ralph"):
-        for name, value in getattr(mark.args[0], "arguments", {}).items():
+        for name, value in getattr(mark.args[0], "provided", {}).items():
             if name not in metafunc.fixturenames:
                 skill = mark.kwargs["skill"].replace("-", "_")
                 raise pytest.UsageError(

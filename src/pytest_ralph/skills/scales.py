@@ -63,7 +63,7 @@ class Scales:
         return {"sizes": list(self.sizes), "at_most": self.at_most, "requests": self.requests}
 
     @property
-    def arguments(self) -> Mapping[str, object]:
+    def provided(self) -> Mapping[str, object]:
         """Arguments of the test that the skill provides, as they are where nothing is judged."""
         return {"n": self.sizes[0]}
 
