@@ -18,14 +18,15 @@ import traceback
 import warnings
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pytest
 
 from pytest_ralph.core.location import Location
+from pytest_ralph.core.scenario import HEALTHY
 from pytest_ralph.engine.apart import Child
-from pytest_ralph.engine.play import Player
+from pytest_ralph.engine.play import Found, Player
 from pytest_ralph.engine.session import RESULT, Case
 from pytest_ralph.world.culprits import Culprits
 from pytest_ralph.world.memory import Life, Meter
@@ -77,7 +78,7 @@ class Came:
 
 
 def play(
-    item: pytest.Item, child: Child, meter: Meter | None, playing: Generator[None, Any, object]
+    item: pytest.Item, child: Child, meter: Meter | None, playing: Generator[None, Any, Found]
 ) -> Generator[None, Any, None]:
     """In the child: play, tell what was found, and end.
 
@@ -92,7 +93,9 @@ def play(
             try:
                 if meter is not None:
                     meter.begin(lambda life: child.tell("life", life))
-                found = yield from playing
+                played: Found = yield from playing
+                # The parent knows the scenario, and what it searches with does not travel.
+                found = replace(played, plays=[replace(each, scenario=HEALTHY) for each in played.plays])
             except BaseException as error:  # noqa: BLE001 - it is raised again by the parent
                 child.tell("result", item.stash[RESULT])
                 _tell_end(child, meter, "raised", _raised(item, error))

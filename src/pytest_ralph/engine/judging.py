@@ -252,7 +252,9 @@ def _came(
             )
         )
         meter.close()
-    plays = [replace(each, timeline=Timeline((*each.timeline, *events))) for each in found.plays]
+    plays = [
+        replace(each, scenario=scenario, timeline=Timeline((*each.timeline, *events))) for each in found.plays
+    ]
     return replace(found, plays=plays)
 
 
