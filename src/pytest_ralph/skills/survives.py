@@ -20,7 +20,7 @@ from pytest_ralph.core.attempts import Attempt, attempts
 from pytest_ralph.core.fault import Fault, Kind, can_show
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.masking import short
-from pytest_ralph.core.quantity import duration, seconds, times
+from pytest_ralph.core.quantity import duration, seconds, times, whole_number
 from pytest_ralph.core.scenario import Scenario, Stage
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Status, Verdict, untested
 from pytest_ralph.core.timeline import (
@@ -169,9 +169,11 @@ def survives(
         if not isinstance(header, str) or not header.strip():
             raise ValueError(f"header must be the name of a header, got {header!r}")
         return Survives(
-            examples=_count(examples, "examples"),
+            examples=whole_number(examples, name="examples", minimum=1),
             raises=_exceptions(raises),
-            max_requests=None if max_requests is None else _count(max_requests, "max_requests"),
+            max_requests=(
+                None if max_requests is None else whole_number(max_requests, name="max_requests", minimum=1)
+            ),
             max_seconds=(
                 None if max_seconds is None else seconds(max_seconds, name="max_seconds", exclusive=True)
             ),
@@ -179,12 +181,6 @@ def survives(
         )
 
     return attach("survives", build, function)
-
-
-def _count(value: object, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
-    return value
 
 
 def _exceptions(value: object) -> tuple[type[Exception], ...]:
