@@ -19,6 +19,7 @@ import pytest
 
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.masking import short
+from pytest_ralph.core.quantity import whole_number
 from pytest_ralph.core.scenario import HEALTHY, Scenario, Stage
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Status, Verdict, untested
 from pytest_ralph.core.timeline import CallEnded, Event, Outside, Searched, Timeline, Tried, Unmatched
@@ -130,9 +131,7 @@ class _Arguments:
                 "names no argument of the test: give one a strategy of values that are not valid, such as "
                 "amount=ralph.invalid.amounts()"
             )
-        examples = self.examples
-        if isinstance(examples, bool) or not isinstance(examples, int) or examples < 1:
-            raise ValueError(f"examples must be a whole number from 1, got {examples!r}")
+        examples = whole_number(self.examples, name="examples", minimum=1)
         return ValidatesInput(
             invalid=_strategies(strategies),
             valid=_strategies(_mapping("valid", self.valid)),
