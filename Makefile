@@ -20,6 +20,9 @@ OLDEST_PYTEST := 8.4
 BIN := .venv/bin
 STAMP := .venv/.installed-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 
+# Each of many processes would compile the whole package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 comma := ,
 heading = @printf '\n=== %s ===\n' "$(1)"
 

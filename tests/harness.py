@@ -6,6 +6,7 @@ import importlib
 import json
 import pkgutil
 import re
+import signal
 import sys
 import textwrap
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ def api(ralph_upstream):
     return api
 """
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As in a job in the background. Processes started here would not end on Ctrl-C either.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 for _module in pkgutil.walk_packages(ralph.__path__, "pytest_ralph."):
     importlib.import_module(_module.name)
@@ -108,7 +112,11 @@ class Project:
 
     def run(self, *arguments: str, report: str = ".ralph/report.json") -> Outcome:
         """Run pytest in this process."""
-        result = self.pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:cacheprovider", *arguments)
+        without = ["randomly", "cacheprovider"]
+        if not {"--reruns", "rerunfailures"} & set(arguments):
+            without.append("rerunfailures")  # starts a server in a thread that never ends
+        options = [option for name in without for option in ("-p", f"no:{name}")]
+        result = self.pytester.runpytest_inprocess(*options, *arguments)
         return self._outcome(int(result.ret), str(result.stdout) + str(result.stderr), report)
 
     def run_apart(self, *arguments: str, report: str = ".ralph/report.json") -> Outcome:

@@ -34,9 +34,22 @@ def api(ralph_upstream):
 def test_charge(api):
     client.charge()
 """
-SETTINGS = (
-    "[pytest]\nasyncio_default_fixture_loop_scope = function\npythonpath = .\naddopts = -p no:randomly\n"
+# Plugins that are not needed cost something at each start, and there are many.
+WITHOUT = (
+    "hypothesispytest",
+    "pytest_cov",
+    "pytest_httpx",
+    "randomly",
+    "rerunfailures",
+    "respx",
+    "socket",
+    "timeout",
 )
+SETTINGS = f"""[pytest]
+asyncio_default_fixture_loop_scope = function
+pythonpath = .
+addopts = {" ".join(f"-p no:{name}" for name in WITHOUT)}
+"""
 
 
 @dataclass(frozen=True, kw_only=True)

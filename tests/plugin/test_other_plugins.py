@@ -168,7 +168,8 @@ def test_any_order_gives_the_same_report(project: Project, own_random: None):
     project.write(client=CAREFUL, test_it=GATE + more, test_more=GATE)
 
     def run(*arguments: str) -> Outcome:
-        result = project.pytester.runpytest_inprocess("-p", "no:cacheprovider", "--ralph", "-v", *arguments)
+        without = ("-p", "no:cacheprovider", "-p", "no:rerunfailures")
+        result = project.pytester.runpytest_inprocess(*without, "--ralph", "-v", *arguments)
         return project._outcome(int(result.ret), str(result.stdout), ".ralph/report.json")
 
     plain = run("-p", "no:randomly")
@@ -203,7 +204,7 @@ def flaky(project: Project, marker: str, *, first: int, later: int) -> None:
 @shows("pytest-rerunfailures", "a gate that was red is red, whatever it is when it is run again")
 @pytest.mark.parametrize(
     ("marker", "arguments"),
-    [("", ("--reruns", "2")), ("@pytest.mark.flaky(reruns=2)", ())],
+    [("", ("--reruns", "2")), ("@pytest.mark.flaky(reruns=2)", ("-p", "rerunfailures"))],
     ids=["option", "marker"],
 )
 def test_a_red_gate_is_not_made_green_by_running_it_again(
