@@ -11,6 +11,7 @@ import sys
 from contextlib import ExitStack
 from typing import Any
 
+from pytest_ralph.world.patching import put
 from pytest_ralph.world.repoint import Repointed, Undo, original
 from pytest_ralph.world.suspended import IsMine, Suspended, stack
 from pytest_ralph.world.unsupported import UnsupportedError
@@ -46,9 +47,7 @@ def refuse_foreign_loops() -> Undo:
         stack.callback(_redirect().install())
         uvloop: Any = sys.modules.get("uvloop")
         if uvloop is not None:
-            made = uvloop.Loop.__init__
-            uvloop.Loop.__init__ = _refuse
-            stack.callback(lambda: setattr(uvloop.Loop, "__init__", made))
+            stack.callback(put([(uvloop.Loop, "__init__", _refuse)]))
         return stack.pop_all().close
 
 

@@ -27,6 +27,7 @@ from pytest_ralph.core.location import Location
 from pytest_ralph.core.timeline import Event, FaultMet, GaveUp, Raised, Requested, Returned, Stuck
 from pytest_ralph.world.endings import Ended, NeverEnds
 from pytest_ralph.world.injecting import Injectable
+from pytest_ralph.world.patching import put
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Undo
 from pytest_ralph.world.scheduler import Scheduler, WorldIsOver
@@ -348,10 +349,10 @@ class Place:
         if isinstance(self.raw, (staticmethod, classmethod)):
             shown = type(self.raw)(replacement)
         with ExitStack() as stack:
-            stack.callback(_set(self.owner, self.name, shown))
+            stack.callback(put([(self.owner, self.name, shown)]))
             if isinstance(self.owner, type(sys)):
                 for module, name in _holders(function):
-                    stack.callback(_set(module, name, replacement))
+                    stack.callback(put([(module, name, replacement)]))
             return stack.pop_all().close
 
 
@@ -442,14 +443,6 @@ def _holders(value: Any) -> list[tuple[Any, str]]:
         for name, held in list(vars(module).items())
         if held is value
     ]
-
-
-def _set(owner: Any, name: str, value: Any) -> Undo:
-    before = vars(owner).get(name, _MISSING) if hasattr(owner, "__dict__") else getattr(owner, name)
-    setattr(owner, name, value)
-    if before is _MISSING:
-        return lambda: delattr(owner, name)
-    return lambda: setattr(owner, name, before)
 
 
 def _enter_by_code(function: FunctionType, replace: Replace) -> Undo:

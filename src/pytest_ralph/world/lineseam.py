@@ -21,6 +21,7 @@ from typing import Any
 
 from pytest_ralph.core.lines import JSON, read
 from pytest_ralph.core.timeline import Logged, Written
+from pytest_ralph.world.patching import wrap
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Undo
 
@@ -53,7 +54,7 @@ class LineSeam:
         """Record from now on. Returns what undoes it."""
         with ExitStack() as stack:
             stack.callback(self._forget)
-            stack.callback(_replace(logging.Handler, "handle", self._handle))
+            stack.callback(wrap(logging.Handler, "handle", self._handle))
             for undo in self._queues():
                 stack.callback(undo)
             for undo in self._loguru():
@@ -146,7 +147,7 @@ class LineSeam:
         owner = next(each for each in kind.__mro__ if "format" in vars(each))
         if owner not in self._watched:
             self._watched.add(owner)
-            self._undos.append(_replace(owner, "format", self._format))
+            self._undos.append(wrap(owner, "format", self._format))
 
     def _format(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def format(handler: logging.Handler, record: logging.LogRecord) -> Any:  # noqa: A001
@@ -183,8 +184,8 @@ class LineSeam:
 
             return take
 
-        yield _replace(logging.handlers.QueueHandler, "enqueue", enqueue)
-        yield _replace(logging.handlers.QueueListener, "handle", handle)
+        yield wrap(logging.handlers.QueueHandler, "enqueue", enqueue)
+        yield wrap(logging.handlers.QueueListener, "handle", handle)
 
     # -- structlog ------------------------------------------------------------------------------------------
 
@@ -200,7 +201,7 @@ class LineSeam:
             owner = getattr(sys.modules.get(module), name, None)
             # Where loguru of another version writes elsewhere, that is not seen.
             if owner is not None and "write" in vars(owner):
-                yield _replace(owner, "write", self._sink)
+                yield wrap(owner, "write", self._sink)
 
     def _sink(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def write(sink: Any, message: Any) -> Any:
@@ -309,13 +310,6 @@ def _identity(record: logging.LogRecord) -> tuple[object, ...]:
 def _hands_on(handler: logging.Handler) -> bool:
     """Whether a handler formats what another one is to write."""
     return isinstance(handler, logging.handlers.QueueHandler)
-
-
-def _replace(owner: Any, name: str, around: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Undo:
-    """Put something around a method of a class. Returns what takes it away."""
-    original = vars(owner)[name]
-    setattr(owner, name, around(original))
-    return lambda: setattr(owner, name, original)
 
 
 def is_mute(handler: logging.Handler) -> bool:

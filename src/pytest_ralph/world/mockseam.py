@@ -17,6 +17,7 @@ from re import Pattern
 from typing import Any
 
 from pytest_ralph.core.timeline import Mocked
+from pytest_ralph.world.patching import put
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Undo
 
@@ -42,8 +43,7 @@ def _wrap(owner: type, name: str, around: Around) -> Undo:
     before = vars(owner)[name]
     function = getattr(before, "__func__", before)
     after = functools.wraps(function)(around(function))
-    setattr(owner, name, classmethod(after) if isinstance(before, classmethod) else after)
-    return lambda: setattr(owner, name, before)
+    return put([(owner, name, classmethod(after) if isinstance(before, classmethod) else after)])
 
 
 class _Asked:

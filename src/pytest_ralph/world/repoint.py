@@ -48,6 +48,10 @@ class _Slots(ctypes.Structure):
     )
 
 
+# Of these, module and weak references belong to whoever else uses the object.
+_SHARED = slice(_Slots.module.offset, _Slots.vectorcall.offset)
+
+
 def supported() -> str | None:
     """Why the virtual clock cannot work here, or None when it can."""
     if platform.python_implementation() != "CPython":
@@ -72,30 +76,30 @@ class Repointed:
     def __init__(self, builtin: BuiltinFunctionType, replacement: Callable[..., Any]) -> None:
         if type(builtin) is not BuiltinFunctionType:
             raise TypeError(f"expected a built-in function, got {builtin!r}")
-        self._builtin = builtin
-        self._replacement = replacement
         self._address = id(builtin) + _HEADER
         slots = _Slots.from_buffer_copy(ctypes.string_at(self._address, ctypes.sizeof(_Slots)))
         old = _MethodDef.from_address(slots.definition or 0)
         # Anything that was called through this definition may still return into it: it is never freed.
         self._definition = _MethodDef(old.name, _PY_OBJECT_CALL, _METH_VARARGS_KEYWORDS, old.doc)
         _KEPT.append((self._definition, replacement))
-        self._before = (slots.definition, slots.receiver, slots.vectorcall)
+        self._before = bytes(slots)
+        slots.definition, slots.receiver = ctypes.addressof(self._definition), id(replacement)
+        slots.vectorcall = None
+        self._after = bytes(slots)
 
     def install(self) -> Undo:
         """Redirect the built-in. Returns what puts it back."""
-        self._write(ctypes.addressof(self._definition), id(self._replacement), None)
+        self._write(self._after)
         return self._restore
 
     def _restore(self) -> None:
-        self._write(*self._before)
+        self._write(self._before)
 
-    def _write(self, definition: int | None, receiver: int | None, vectorcall: int | None) -> None:
+    def _write(self, slots: bytes) -> None:
         """Set three of the slots; module and weak references stay what they are by now."""
-        slots = _Slots.from_buffer_copy(ctypes.string_at(self._address, ctypes.sizeof(_Slots)))
-        slots.definition, slots.receiver, slots.vectorcall = definition, receiver, vectorcall
+        now = ctypes.string_at(self._address + _SHARED.start, _SHARED.stop - _SHARED.start)
         # One copy with the GIL held: no other thread can see half of it.
-        _MEMMOVE(self._address, bytes(slots), ctypes.sizeof(_Slots))
+        _MEMMOVE(self._address, slots[: _SHARED.start] + now + slots[_SHARED.stop :], ctypes.sizeof(_Slots))
 
 
 def original(builtin: BuiltinFunctionType) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ import ssl
 import weakref
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cached_property
 from typing import Any, TypeVar
 
 from pytest_ralph.core.fault import SYN_SECONDS, Connect
@@ -27,6 +28,7 @@ from pytest_ralph.world.network import (
     UndeclaredHost,
     no_delay,
 )
+from pytest_ralph.world.patching import Change, put
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Repointed, Undo
 from pytest_ralph.world.scheduler import Scheduler, WorldIsOver
@@ -75,8 +77,7 @@ class SocketSeam:
             self._client = client
             for redirect in self._redirects:
                 stack.callback(redirect.install())
-            for owner, name, value in _methods(client):
-                stack.callback(_set(owner, name, value))
+            stack.callback(put(client.methods))
             return stack.pop_all().close
 
     def _forget(self) -> None:
@@ -130,6 +131,11 @@ class Client:
         self._recorder = recorder
         self._authority = authority
         self._streams = streams
+
+    @cached_property
+    def methods(self) -> list[Change]:
+        """What takes the place of the methods of sockets."""
+        return _methods(self)
 
     def end(self, sock: Any) -> ClientEnd | None:
         """The simulated connection of a socket object, None for any other socket."""
@@ -310,22 +316,7 @@ def _never() -> bool:
     return False
 
 
-def _set(owner: Any, name: str, value: object) -> Undo:
-    """Set a class attribute. Returns what puts back what was there before."""
-    missing = object()
-    before = owner.__dict__.get(name, missing)
-    setattr(owner, name, value)
-
-    def undo() -> None:
-        if before is missing:
-            delattr(owner, name)
-        else:
-            setattr(owner, name, before)
-
-    return undo
-
-
-def _methods(client: Client) -> list[tuple[type, str, Any]]:
+def _methods(client: Client) -> list[Change]:
     plain, tls = socket.socket, ssl.SSLSocket
     reading = ("recv", "recv_into", "recvfrom", "recvfrom_into", "recvmsg", "recvmsg_into")
     return [

@@ -28,6 +28,7 @@ from pytest_ralph.core.location import ORIGIN, Frames, Locator
 from pytest_ralph.core.timeline import Stuck, Waited
 from pytest_ralph.world import aio, trio
 from pytest_ralph.world.endings import NeverEnds
+from pytest_ralph.world.patching import wrap
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Undo
 
@@ -83,19 +84,18 @@ class Tasks:
     def install(self) -> Undo:
         """Begin to follow. Returns what undoes it."""
         with ExitStack() as stack:
-            stack.callback(_set(ThreadPoolExecutor, "submit", self._submit(ThreadPoolExecutor.submit)))
-            stack.callback(_set(threading.Thread, "start", self._start(threading.Thread.start)))
+            stack.callback(wrap(ThreadPoolExecutor, "submit", self._submit))
+            stack.callback(wrap(threading.Thread, "start", self._start))
             if (asyncio := aio.module()) is not None:
                 stack.callback(aio.refuse_foreign_loops())
                 loop = asyncio.BaseEventLoop
-                stack.callback(_set(loop, "create_task", self._create_task(loop.create_task)))
+                stack.callback(wrap(loop, "create_task", self._create_task))
                 sleep = asyncio.sleep.__code__
-                stack.callback(_set(loop, "call_later", self._call_later(loop.call_later, sleep)))
+                stack.callback(wrap(loop, "call_later", lambda original: self._call_later(original, sleep)))
             if (module := trio.module()) is not None:
                 nursery = module.Nursery
-                stack.callback(_set(nursery, "start_soon", self._start_soon(nursery.start_soon)))
-                begin = self._start_guest_run(module.lowlevel.start_guest_run)
-                stack.callback(_set(module.lowlevel, "start_guest_run", begin))
+                stack.callback(wrap(nursery, "start_soon", self._start_soon))
+                stack.callback(wrap(module.lowlevel, "start_guest_run", self._start_guest_run))
             return stack.pop_all().close
 
     def rouse(self) -> bool:
@@ -242,12 +242,6 @@ class Tasks:
             name = frame.f_code.co_name
             frame = frame.f_back
         return False
-
-
-def _set(owner: Any, name: str, value: object) -> Undo:
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    return lambda: setattr(owner, name, before)
 
 
 @contextmanager

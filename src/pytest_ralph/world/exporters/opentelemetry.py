@@ -15,6 +15,7 @@ from typing import Any
 
 from pytest_ralph.core.metrics import Metric, Series, unit_of
 from pytest_ralph.core.timeline import Traced
+from pytest_ralph.world.patching import wrap
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Undo
 
@@ -186,18 +187,14 @@ def _take_away(groups: list[Any], processor: Any) -> None:
 
 
 def _after_init(kind: Any, then: Callable[[Any], None]) -> Undo:
-    original = kind.__init__
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        def init(self: Any, *args: Any, **kwargs: Any) -> None:
+            original(self, *args, **kwargs)
+            then(self)
 
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        original(self, *args, **kwargs)
-        then(self)
+        return init
 
-    kind.__init__ = init
-
-    def undo() -> None:
-        kind.__init__ = original
-
-    return undo
+    return wrap(kind, "__init__", around)
 
 
 def _instances(kind: type) -> list[Any]:

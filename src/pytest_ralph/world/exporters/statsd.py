@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_ralph.core.metrics import Metric, Series, unit_of
+from pytest_ralph.world.patching import wrap
 from pytest_ralph.world.repoint import Undo
 
 _LINE = re.compile(
@@ -46,8 +47,8 @@ class Exporter:
     def install(self) -> Undo:
         """Take datagrams from now on. Returns what undoes it."""
         with ExitStack() as stack:
-            stack.callback(_replace("send", self._send))
-            stack.callback(_replace("sendto", self._sendto))
+            stack.callback(wrap(socket.socket, "send", self._send))
+            stack.callback(wrap(socket.socket, "sendto", self._sendto))
             return stack.pop_all().close
 
     def flush(self) -> None:
@@ -149,17 +150,3 @@ def _is_here(address: Any) -> bool:
 
 def _is_client(found: Any, module: Any) -> bool:
     return isinstance(found, module.DogStatsd)
-
-
-def _replace(name: str, around: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Undo:
-    missing = object()
-    before = vars(socket.socket).get(name, missing)
-    setattr(socket.socket, name, around(getattr(socket.socket, name)))
-
-    def undo() -> None:
-        if before is missing:
-            delattr(socket.socket, name)
-        else:
-            setattr(socket.socket, name, before)
-
-    return undo
