@@ -18,7 +18,7 @@ SEAMS = Seams()
 @contextmanager
 def entered() -> Iterator[World]:
     """A world of its own, entered."""
-    world = World(SEAMS, Locator(Path(__file__).parent))
+    world = World(SEAMS, Locator(Path(__file__).parent), measured=False)
     try:
         world.enter()
         yield world
@@ -28,7 +28,7 @@ def entered() -> Iterator[World]:
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    world = World(SEAMS, Locator(Path(__file__).parent))
+    world = World(SEAMS, Locator(Path(__file__).parent), measured=False)
     yield world
     world.close()
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 
-@pytest.fixture(autouse=True)
-def collect_clients() -> Iterator[None]:
+@pytest.fixture
+def tidy() -> Iterator[None]:
     """Collect what a page left behind before its warnings fall on another test."""
     yield
     with warnings.catch_warnings():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import doctest
-import gc
 import importlib
 import json
 import os
@@ -54,13 +53,6 @@ def of_pages(*languages: str) -> list[Block]:
 
 
 # -- what the pages show ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def tidy():
-    """Clients in module globals of a page's project are never closed: let go of them here, and quietly."""
-    yield
-    gc.collect()
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

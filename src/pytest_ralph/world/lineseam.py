@@ -8,7 +8,6 @@ all, and with which fields, is the business of `logseam`.
 
 from __future__ import annotations
 
-import gc
 import itertools
 import logging
 import logging.handlers
@@ -21,6 +20,7 @@ from typing import Any
 
 from pytest_ralph.core.lines import JSON, read
 from pytest_ralph.core.timeline import Logged, Written
+from pytest_ralph.world import instances
 from pytest_ralph.world.patching import wrap
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Undo
@@ -297,9 +297,7 @@ class LineSeam:
 
 def _listeners() -> list[logging.handlers.QueueListener]:
     """The listeners whose threads run."""
-    kind = logging.handlers.QueueListener
-    found = gc.get_referrers(kind)
-    return [each for each in found if isinstance(each, kind) and each._thread is not None]
+    return [each for each in instances.of(logging.handlers.QueueListener) if each._thread is not None]
 
 
 def _identity(record: logging.LogRecord) -> tuple[object, ...]:

@@ -40,6 +40,7 @@ class MetricSeam:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._exporters: dict[str, Exporter] = {}
+        self._spans: opentelemetry.Spans | None = None
         self._before: dict[int, list[Metric]] = {}
 
     def install(self) -> Undo:
@@ -52,7 +53,9 @@ class MetricSeam:
                 self._exporters.setdefault("opentelemetry", opentelemetry.Exporter())
             for exporter in self._exporters.values():
                 stack.callback(exporter.install())
-            stack.callback(opentelemetry.spans(self._recorder))
+            self._spans = self._spans or opentelemetry.spans(self._recorder)
+            if self._spans is not None:
+                stack.callback(self._spans.install())
             return stack.pop_all().close
 
     def begin(self, index: int) -> None:

@@ -6,7 +6,6 @@ in production.
 
 from __future__ import annotations
 
-import gc
 import sys
 import weakref
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from typing import Any
 
 from pytest_ralph.core.metrics import Metric, Series, unit_of
 from pytest_ralph.core.timeline import Traced
-from pytest_ralph.world.patching import wrap
+from pytest_ralph.world.instances import Instances
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Undo
 
@@ -30,13 +29,11 @@ class Exporter:
 
     def __init__(self) -> None:
         self._readers: dict[int, tuple[weakref.ref[Any], Any]] = {}
-        self._searched = False
+        self._providers = Instances(sys.modules[MODULE].MeterProvider, made=self._add)
 
     def install(self) -> Undo:
         """See providers that are made from now on. Returns what undoes it."""
-        from opentelemetry.sdk.metrics import MeterProvider
-
-        undo = _after_init(MeterProvider, self._add)
+        undo = self._providers.install()
 
         def close() -> None:
             undo()
@@ -45,7 +42,6 @@ class Exporter:
                     with suppress(Exception):  # the program may have shut it down
                         found.remove_metric_reader(reader)
             self._readers.clear()
-            self._searched = False
 
         return close
 
@@ -54,10 +50,8 @@ class Exporter:
 
     def snapshot(self, *, first: bool) -> list[Metric]:  # noqa: ARG002 - that of all exporters
         """All metrics, now."""
-        if not self._searched:
-            self._searched = True
-            for provider in _instances(sys.modules[MODULE].MeterProvider):
-                self._add(provider)
+        for provider in self._providers.all():
+            self._add(provider)
         return [
             metric
             for provider, reader in self._readers.values()
@@ -124,7 +118,18 @@ class Spans:
     """
 
     def __init__(self, recorder: Recorder) -> None:
+        from opentelemetry.sdk import trace
+
         self._recorder = recorder
+        # Tracers keep these, and not the provider that they come from.
+        self._groups = [
+            Instances(kind, made=self._made)
+            for kind in (trace.SynchronousMultiSpanProcessor, trace.ConcurrentMultiSpanProcessor)
+        ]
+        self._add: Callable[[Any], None] = lambda _: None
+
+    def _made(self, group: Any) -> None:
+        self._add(group)
 
     def install(self) -> Undo:
         """Record from now on. Returns what undoes it."""
@@ -152,17 +157,17 @@ class Spans:
         with ExitStack() as stack:
             stack.callback(active.clear)
             stack.callback(_take_away, added, processor)
-            # Tracers keep these, and not the provider that they come from.
-            for kind in (trace.SynchronousMultiSpanProcessor, trace.ConcurrentMultiSpanProcessor):
-                stack.callback(_after_init(kind, add))
-                for group in _instances(kind):
+            self._add = add
+            for groups in self._groups:
+                stack.callback(groups.install())
+                for group in groups.all():
                     add(group)
             return stack.pop_all().close
 
 
-def spans(recorder: Recorder) -> Undo:
-    """Record the spans of a program, if it uses the SDK. Returns what undoes it."""
-    return Spans(recorder).install() if _TRACES in sys.modules else lambda: None
+def spans(recorder: Recorder) -> Spans | None:
+    """What records the spans of a program, if it uses the SDK."""
+    return Spans(recorder) if _TRACES in sys.modules else None
 
 
 def _traced(span: Any) -> dict[str, Any]:
@@ -184,19 +189,3 @@ def _take_away(groups: list[Any], processor: Any) -> None:
     for group in groups:
         with group._lock:
             group._span_processors = tuple(each for each in group._span_processors if each is not processor)
-
-
-def _after_init(kind: Any, then: Callable[[Any], None]) -> Undo:
-    def around(original: Callable[..., Any]) -> Callable[..., Any]:
-        def init(self: Any, *args: Any, **kwargs: Any) -> None:
-            original(self, *args, **kwargs)
-            then(self)
-
-        return init
-
-    return wrap(kind, "__init__", around)
-
-
-def _instances(kind: type) -> list[Any]:
-    """Objects of a class made in Python: they refer to their class."""
-    return [each for each in gc.get_referrers(kind) if isinstance(each, kind)]

@@ -6,15 +6,14 @@ do to collect is none of the call's doing, and may take its time.
 
 from __future__ import annotations
 
-import gc
 import os
-import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
 from pytest_ralph.core.metrics import Metric, Series, unit_of
+from pytest_ralph.world.instances import Instances
 from pytest_ralph.world.repoint import Undo
 
 MODULE = "prometheus_client"
@@ -25,31 +24,14 @@ class Exporter:
     """Reads the registries of a program."""
 
     def __init__(self) -> None:
-        self._registries: weakref.WeakSet[Any] = weakref.WeakSet()
+        from prometheus_client import CollectorRegistry
+
         self._held: list[Any] = []
-        self._searched = False
+        self._registries = Instances(CollectorRegistry, made=self._held.append)
 
     def install(self) -> Undo:
         """See registries that are made from now on. Returns what undoes it."""
-        from prometheus_client import CollectorRegistry
-
-        original = CollectorRegistry.__init__
-        found = self._found
-
-        def init(self: Any, *args: Any, **kwargs: Any) -> None:
-            original(self, *args, **kwargs)
-            found(self)
-
-        CollectorRegistry.__init__ = init  # type: ignore[method-assign]
-
-        def undo() -> None:
-            CollectorRegistry.__init__ = original  # type: ignore[method-assign]
-
-        return undo
-
-    def _found(self, registry: Any) -> None:
-        self._registries.add(registry)
-        self._held.append(registry)
+        return self._registries.install()
 
     def flush(self) -> None:
         """Nothing is kept back."""
@@ -60,21 +42,11 @@ class Exporter:
         Args:
             first: Whether a call begins: registries that there are from now on stay until it has ended.
         """
-        if not self._searched:
-            self._searched = True
-            self._search()
+        registries = self._registries.all()
         if first:
-            self._held = list(self._registries)
-        families = [family for registry in list(self._registries) for family in _families(registry)]
+            self._held[:] = registries
+        families = [family for registry in registries for family in _families(registry)]
         return [metric for family in (*families, *_multiprocess()) for metric in _metric(family)]
-
-    def _search(self) -> None:
-        from prometheus_client import CollectorRegistry
-
-        # An object of a class made in Python refers to its class.
-        for found in gc.get_referrers(CollectorRegistry):
-            if isinstance(found, CollectorRegistry):
-                self._registries.add(found)
 
 
 def _families(registry: Any) -> Iterator[Any]:

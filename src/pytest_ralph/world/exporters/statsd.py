@@ -7,7 +7,6 @@ https://docs.datadoghq.com/developers/dogstatsd/datagram_shell/.
 
 from __future__ import annotations
 
-import gc
 import ipaddress
 import re
 import socket
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_ralph.core.metrics import Metric, Series, unit_of
+from pytest_ralph.world.instances import Instances, of
 from pytest_ralph.world.patching import wrap
 from pytest_ralph.world.repoint import Undo
 
@@ -27,6 +27,7 @@ _LINE = re.compile(
     rb"(?:\|@(?P<rate>[\d.]+))?(?:\|#(?P<tags>[^|\n]*))?(?:\|[cTe]:?[^|\n]*)*"
 )
 _TYPES = {"c": "counter", "g": "gauge", "ms": "histogram", "h": "histogram", "d": "histogram", "s": "set"}
+_DATADOG = "datadog.dogstatsd.base"
 # What the client of datadog tells of itself.
 _OWN = "datadog.dogstatsd."
 _INET = (socket.AF_INET, socket.AF_INET6)
@@ -43,21 +44,31 @@ class Exporter:
 
     def __init__(self) -> None:
         self._totals: dict[tuple[str, str, frozenset[tuple[str, str]]], _Total] = defaultdict(_Total)
+        self._clients: Instances | None = None
 
     def install(self) -> Undo:
         """Take datagrams from now on. Returns what undoes it."""
         with ExitStack() as stack:
             stack.callback(wrap(socket.socket, "send", self._send))
             stack.callback(wrap(socket.socket, "sendto", self._sendto))
+            if (module := sys.modules.get(_DATADOG)) is not None:
+                self._clients = self._clients or Instances(module.DogStatsd)
+                stack.callback(self._clients.install())
             return stack.pop_all().close
 
     def flush(self) -> None:
         """Let clients send what they keep back for a moment."""
-        if (module := sys.modules.get("datadog.dogstatsd.base")) is not None:
-            for client in [each for each in gc.get_referrers(module.DogStatsd) if _is_client(each, module)]:
-                with suppress(Exception):  # a client of the program's that has no agent to send to
-                    client.flush_aggregated_metrics()
-                    client.flush()
+        for client in self._datadog():
+            with suppress(Exception):  # a client of the program's that has no agent to send to
+                client.flush_aggregated_metrics()
+                client.flush()
+
+    def _datadog(self) -> list[Any]:
+        if self._clients is not None:
+            return self._clients.all()
+        # Loaded after this was installed: nobody says what is made.
+        module = sys.modules.get(_DATADOG)
+        return of(module.DogStatsd) if module is not None else []
 
     def snapshot(self, *, first: bool) -> list[Metric]:  # noqa: ARG002 - that of all exporters
         """All metrics, now."""
@@ -146,7 +157,3 @@ def _is_here(address: Any) -> bool:
         return ipaddress.ip_address(str(host).partition("%")[0]).is_loopback
     except ValueError:
         return False
-
-
-def _is_client(found: Any, module: Any) -> bool:
-    return isinstance(found, module.DogStatsd)
