@@ -98,6 +98,12 @@ def _subjects(call: str) -> str:
     return ", ".join(["charges", *sorted(named), "timeouts"])
 
 
+def _without(arguments: tuple[str, ...]) -> list[str]:
+    """Options that leave out plugins: pytest-rerunfailures starts a server in a thread that never ends."""
+    asked = {"--reruns", "rerunfailures"} & set(arguments)
+    return ["-p", "no:randomly", *([] if asked else ["-p", "no:rerunfailures"])]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Project:
     """A folder with tests in it."""
@@ -112,16 +118,13 @@ class Project:
 
     def run(self, *arguments: str, report: str = ".ralph/report.json") -> Outcome:
         """Run pytest in this process."""
-        without = ["randomly", "cacheprovider"]
-        if not {"--reruns", "rerunfailures"} & set(arguments):
-            without.append("rerunfailures")  # starts a server in a thread that never ends
-        options = [option for name in without for option in ("-p", f"no:{name}")]
+        options = [*_without(arguments), "-p", "no:cacheprovider"]
         result = self.pytester.runpytest_inprocess(*options, *arguments)
         return self._outcome(int(result.ret), str(result.stdout) + str(result.stderr), report)
 
     def run_apart(self, *arguments: str, report: str = ".ralph/report.json") -> Outcome:
         """Run pytest in a process of its own."""
-        result = self.pytester.runpytest_subprocess("-p", "no:randomly", *arguments)
+        result = self.pytester.runpytest_subprocess(*_without(arguments), *arguments)
         return self._outcome(int(result.ret), str(result.stdout) + str(result.stderr), report)
 
     def judge(self, marker: str, call: str, *arguments: str, fixtures: str = "api") -> Outcome:
