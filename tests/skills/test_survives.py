@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
+import json
+from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis.database import InMemoryExampleDatabase
 
 from pytest_ralph import faults
 from pytest_ralph.core.fault import Kind
-from pytest_ralph.skills import survives
+from pytest_ralph.skills import _search, survives
 from tests.harness import Outcome, Project
 
 GATE = "@ralph.survives(raises=schedules.PaymentError, max_requests=4, max_seconds=60)"
@@ -96,16 +100,72 @@ def test_the_smallest_schedule_is_shown_as_code_to_paste(project: Project):
     assert "1 failed" in pasted.output
 
 
-def test_reports_are_the_same_on_every_run(project: Project):
-    def report(*arguments: str) -> object:
-        found = copy.deepcopy(judge(project, "schedules.trusting()", GATE, *arguments).whole)
+@pytest.fixture
+def database():
+    """An example database that no other test has put anything into. Inner runs in this process share it."""
+    before = hypothesis.settings.get_current_profile_name()
+    hypothesis.settings.register_profile("kept", database=InMemoryExampleDatabase())
+    hypothesis.settings.load_profile("kept")
+    yield
+    hypothesis.settings.load_profile(before)
+
+
+@pytest.mark.usefixtures("database")
+def test_what_was_found_is_replayed_first_and_the_report_is_the_same(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+):
+    """With an empty database, and with one that holds the failure; and mended code passes in spite of it."""
+    looked: list[str] = []
+    calls: list[tuple[str, bool]] = []
+    for way in ("replay", "search"):
+        original = getattr(_search, way)
+
+        def look(strategy: Any, shows: Any, *, way: str = way, original: Any = original, **rest: Any) -> Any:
+            def shown(value: Any) -> bool:
+                found = bool(shows(value))
+                calls.append((way, found))
+                return found
+
+            looked.append(way)
+            return original(strategy, shown, **rest)
+
+        monkeypatch.setattr(_search, way, look)
+
+    def report(subject: str) -> str:
+        looked.clear()
+        calls.clear()
+        found = copy.deepcopy(
+            judge(project, f"schedules.{subject}()", "@ralph.survives(max_seconds=60)").whole
+        )
         del found["run"]
-        return found
+        return json.dumps(found)
 
-    first = report()
+    first = report("without_key")
+    assert calls[0][0] == "search"
+    again = report("without_key")
+    # The stored failure is the first thing that is played, and it still is one.
+    assert calls[0] == ("replay", True)
+    assert [way for way, _ in calls].index("search") <= 3
+    assert first == again
+    mended = report("right")
+    assert looked[:3] == ["replay", "replay", "search"]
+    assert calls[0] == ("replay", False)
+    assert sum(way == "search" for way, _ in calls) == 100
+    assert '"gate": "pass"' in mended
+    report("right")
+    assert calls[0][0] == "search"  # what is none any more is forgotten
 
-    # The second run finds what the first one has put into the example database, too.
-    assert report() == first
+
+@pytest.mark.usefixtures("database")
+def test_what_only_an_earlier_run_has_found_stays_a_failure(project: Project):
+    many, few = "@ralph.survives(examples=100)", "@ralph.survives(examples=2)"
+
+    assert judge(project, "schedules.without_key()", many).not_passed() == BREAKS
+    known = judge(project, "schedules.without_key()", few)
+
+    assert known.not_passed() == BREAKS
+    assert "2 effects, with ralph_upstream" in observed(known)
+    assert judge(project, "schedules.right()", few).not_passed() == {}
 
 
 def test_another_seed_searches_elsewhere_and_finds_the_flaw_as_well(project: Project):

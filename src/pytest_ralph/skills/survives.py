@@ -12,7 +12,8 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from pytest_ralph import faults
@@ -215,15 +216,21 @@ class Search:
     spec: Survives
 
     def play(self, stage: Stage) -> None:
-        """Search, with an ordinary call before it to compare with."""
+        """Try what earlier runs have found, then search; with an ordinary call before it to compare with."""
         seeds = random.Random(random.getrandbits(64))
         with stage.searching():
             healthy = stage.case({})
-            searching = Searching(
-                spec=self.spec, stage=stage, seeds=seeds, usual=_effects(self.spec, healthy)
-            )
+            usual = _effects(self.spec, healthy)
+            known = Searching(spec=self.spec, stage=stage, seeds=seeds, usual=usual)
+            replayed = known.replayed()
+            # This one knows nothing of the replay, and so finds the same whatever earlier runs have found.
+            searching = Searching(spec=self.spec, stage=stage, seeds=seeds, usual=usual)
             searched = searching.searched()
-        for event in (Tried(at=0.0, argument="", call="", case=healthy), *searching.noted, searched):
+        noted = searching.noted
+        if replayed.keys() - searched.found.keys():
+            found, cases = {**replayed, **searched.found}, searched.cases + known.cases
+            searched, noted = replace(searched, found=found, cases=cases), [*noted, *known.noted]
+        for event in (Tried(at=0.0, argument="", call="", case=healthy), *noted, searched):
             stage.note(event)
 
 
@@ -251,20 +258,27 @@ class Searching:
     noted: list[Event] = field(default_factory=list)
     trouble: str = ""
 
+    def replayed(self) -> dict[str, Tried]:
+        """Try what earlier runs have found."""
+        from pytest_ralph.skills._search import replay
+
+        found = {kind: self._smallest(kind, replay) for kind in (_BROKEN, _ENDLESS)}
+        return {kind: tried for kind, tried in found.items() if tried is not None}
+
     def searched(self) -> Searched:
         """Search for all that there is to find."""
+        from pytest_ralph.skills._search import search
+
         found: dict[str, Tried] = {}
         for kind in (_BROKEN, _ENDLESS):
             # What the first search has not come by in all its cases need not be searched for.
             if kind == _BROKEN or kind in self.seen or found:
-                smallest = self._smallest(kind)
+                smallest = self._smallest(kind, partial(search, seed=self.seeds.getrandbits(64)))
                 if smallest is not None:
                     found[kind] = smallest
         return Searched(at=0.0, argument="", cases=self.cases, found=found, trouble=self.trouble)
 
-    def _smallest(self, kind: str) -> Tried | None:
-        from pytest_ralph.skills._search import search
-
+    def _smallest(self, kind: str, look: Callable[..., bool]) -> Tried | None:
         last: list[Tried] = []
 
         def shows(schedule: Schedule) -> bool:
@@ -276,11 +290,10 @@ class Searching:
             return shown == kind
 
         try:
-            search(
+            look(
                 schedules(self.stage.services, self.stage.pool(POOL)),
                 shows,
                 examples=self.spec.examples,
-                seed=self.seeds.getrandbits(64),
                 name=f"{self.stage.test} survives {kind}",
             )
         except Exception as error:  # noqa: BLE001 - the code under test may do anything to a search

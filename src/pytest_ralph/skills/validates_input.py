@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -215,12 +216,14 @@ class Search:
     examples: int
 
     def play(self, stage: Stage) -> None:
-        """Search, with an ordinary call before and after it."""
+        """Try what earlier runs have found, then search; with an ordinary call before and after it."""
         seeds = random.Random(random.getrandbits(64))
         with stage.searching():
-            searching = Searching(search=self, stage=stage, seeds=seeds)
             stage.note(stage.follow("", {}))
-            stage.note(searching.searched())
+            replayed = Searching(search=self, stage=stage, seeds=seeds).replayed()
+            # This one knows nothing of the replay, and so finds the same whatever earlier runs have found.
+            searched = Searching(search=self, stage=stage, seeds=seeds).searched()
+            stage.note(replace(searched, found={**replayed, **searched.found}))
             stage.note(stage.follow("", {}))
 
 
@@ -246,14 +249,28 @@ class Searching:
     def __post_init__(self) -> None:
         self.seen: dict[str, tuple[object, Timeline]] = {}
 
+    @property
+    def kinds(self) -> Kinds:
+        """What is searched for."""
+        return (_REFUSED,) if self.search.rejects is None else (_ACCEPTED, _CROSSED)
+
+    def replayed(self) -> dict[str, Tried]:
+        """Try what earlier runs have found."""
+        from pytest_ralph.skills._search import replay
+
+        found = {kind: self._smallest(kind, replay) for kind in self.kinds}
+        return {kind: tried for kind, tried in found.items() if tried is not None}
+
     def searched(self) -> Searched:
         """Search for all that there is to find."""
+        from pytest_ralph.skills._search import search
+
         found: dict[str, Tried] = {}
-        first = _REFUSED if self.search.rejects is None else _ACCEPTED
-        for kind in (first, _CROSSED):
+        first, *_ = self.kinds
+        for kind in self.kinds:
             # What the first search has not come by in all its cases need not be searched for.
-            if kind == first or ((kind in self.seen or first in found) and self.search.rejects is not None):
-                smallest = self._smallest(kind)
+            if kind == first or kind in self.seen or first in found:
+                smallest = self._smallest(kind, partial(search, seed=self.seeds.getrandbits(64)))
                 if smallest is not None:
                     found[kind] = smallest
         if not found and _UNCLEAR in self.seen:
@@ -262,9 +279,7 @@ class Searching:
             at=0.0, argument=self.search.argument, cases=self.cases, found=found, trouble=self.trouble
         )
 
-    def _smallest(self, kind: str) -> Tried | None:
-        from pytest_ralph.skills._search import search
-
+    def _smallest(self, kind: str, look: Callable[..., bool]) -> Tried | None:
         last: list[tuple[object, Timeline]] = []
 
         def shows(value: object) -> bool:
@@ -277,11 +292,10 @@ class Searching:
             return kind in shown
 
         try:
-            search(
+            look(
                 self.search.strategy,
                 shows,
                 examples=self.search.examples,
-                seed=self.seeds.getrandbits(64),
                 name=f"{self.stage.test} {self.search.argument} {kind}",
             )
         except Exception as error:  # noqa: BLE001 - the strategy is the user's code
