@@ -55,6 +55,7 @@ def test_right_code_passes_every_criterion(project: Project, marker: str, subjec
         (PLAIN, "gives_up", {"waits-retry-after": "fail", "waits-http-date": "fail"}),
         (PLAIN, "gives_up_on_429", {"waits-retry-after": "fail", "waits-http-date": "fail"}),
         (PLAIN, "seconds_only", {"waits-http-date": "fail"}),
+        (PLAIN, "dates_only", {"waits-retry-after": "fail"}),
         (PLAIN, "rounds_down", {"waits-http-date": "fail", "hammers": "fail"}),
         (
             PLAIN,

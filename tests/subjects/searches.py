@@ -87,6 +87,21 @@ def seconds_only() -> None:
     search(wait=lambda answer, attempt: float(answer.headers.get("Retry-After", 2**attempt)))
 
 
+def dates_only() -> None:
+    """Cannot read seconds, and takes 429 for an error then."""
+
+    def wait(answer: requests.Response, attempt: int) -> float:
+        value = answer.headers.get("Retry-After")
+        if value is None or answer.status_code == 503:
+            return polite(answer, attempt)
+        try:
+            return (parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds()
+        except (TypeError, ValueError):
+            raise Busy(value) from None
+
+    search(wait=wait)
+
+
 def rounds_down() -> None:
     """Cuts the time until the date down to seconds, and comes back too early."""
 

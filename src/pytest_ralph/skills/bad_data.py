@@ -13,7 +13,7 @@ from typing import Any
 from pytest_ralph.core.attempts import attempts
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.scenario import Scenario
-from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed
+from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed, untested
 from pytest_ralph.core.timeline import CallEnded, FaultMet, classes
 from pytest_ralph.faults import Malformed
 from pytest_ralph.faults.content import KINDS
@@ -122,9 +122,12 @@ def _rejects_malformed(spec: BadData, play: Play) -> Verdict | None:
     end = _end(play)
     if end is None:
         return None
-    if end.error is not None and not end.endless and not end.own:
-        return PASSED
-    return failed(f"the call raises {spec.names}", _told(end), _request(play), play.timeline)
+    if end.endless:
+        return failed(f"the call raises {spec.names}", _told(end), _request(play), play.timeline)
+    if end.error is None or end.own:
+        # One flaw, one failure: what returned was not refused, and what it returned is what is wrong.
+        return untested(_RETURNED, play.timeline)
+    return PASSED
 
 
 def _raw_exception(spec: BadData, play: Play) -> Verdict | None:
@@ -158,6 +161,7 @@ def _told(end: CallEnded) -> str:
 
 
 _UNMET = "no answer was garbage: see exercised"
+_RETURNED = "the call returned, so it refused nothing: see accepts-garbage"
 
 SKILL = Skill(
     id="bad-data",
@@ -206,9 +210,10 @@ SKILL = Skill(
             timing=False,
             untested=_UNMET,
             fix=lambda spec: (
-                "Check the answer before using it: the type of each field (pydantic, or isinstance), "
-                "the encoding (json.loads(answer.content) refuses what is no UTF-8, requests' answer.json() "
-                "replaces it), and the size while reading (stream the body and stop at a limit); raise "
+                "Check the answer before using it, and make nothing of one that is wrong, not even None: the "
+                "type of each field (pydantic, or isinstance), the encoding (json.loads(answer.content) "
+                "refuses what is no UTF-8, requests' answer.json() replaces it), and the size while reading "
+                "(stream the body and stop at a limit); raise "
                 f"{spec.names} when it is wrong"
             ),
         ),
