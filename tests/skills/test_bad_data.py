@@ -133,13 +133,16 @@ def test_a_call_with_two_requests_is_judged_by_the_one_that_has_a_body(project: 
 @pytest.mark.parametrize(
     ("marker", "message"),
     [
-        ("@ralph.bad_data", "raises must be the exception class that callers are to get"),
+        (
+            "@ralph.bad_data",
+            "must be an exception class or a tuple of them, such as raises=RatesError, got <",
+        ),
         ("@ralph.bad_data()", "missing 1 required positional argument: 'raises'"),
-        ("@ralph.bad_data(raises=())", "raises must be the exception class that callers are to get"),
-        ("@ralph.bad_data(raises='ValueError')", "or several in a tuple: write"),
-        ("@ralph.bad_data(raises=[ValueError])", "or several in a tuple: write"),
-        ("@ralph.bad_data(raises=(ValueError, 3))", "or several in a tuple: write"),
-        ("@ralph.bad_data(raises=BaseException)", "or several in a tuple: write"),
+        ("@ralph.bad_data(raises=())", "raises names no exception: name what the code raises"),
+        ("@ralph.bad_data(raises='ValueError')", "raises must be an exception class or a tuple of them"),
+        ("@ralph.bad_data(raises=[ValueError])", "raises must be an exception class or a tuple of them"),
+        ("@ralph.bad_data(raises=(ValueError, 3))", "raises must be an exception class or a tuple of them"),
+        ("@ralph.bad_data(raises=BaseException)", "raises must be an exception class or a tuple of them"),
         ("@ralph.bad_data(ValueError, kinds='html')", "kinds must be 'all' or several of 'html', 'cut-json'"),
         ("@ralph.bad_data(ValueError, kinds=('xml',))", "'broken-chunk', got 'xml'"),
         ("@ralph.bad_data(ValueError, kinds=())", "kinds must name at least one kind"),

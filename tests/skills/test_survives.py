@@ -260,7 +260,7 @@ def test_schedules_are_made_of_what_a_dependency_can_show():
         ("examples=True", "examples must be a whole number from 1, got True"),
         ("max_requests=1.5", "max_requests must be a whole number from 1, got 1.5"),
         ("max_seconds=0", "max_seconds must be more than 0 s, got 0"),
-        ("raises='Error'", "raises must be an exception class or a tuple of them, got 'Error'"),
+        ("raises='Error'", "a tuple of them, such as raises=PaymentError, got 'Error'"),
         ("raises=()", "raises names no exception"),
         ("header=''", "header must be the name of a header, got ''"),
     ],

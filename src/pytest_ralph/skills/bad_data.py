@@ -14,17 +14,17 @@ from pytest_ralph.core.attempts import attempts
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed, untested
-from pytest_ralph.core.timeline import CallEnded, FaultMet, classes
+from pytest_ralph.core.timeline import CallEnded, FaultMet
 from pytest_ralph.faults import Malformed
 from pytest_ralph.faults.content import KINDS
-from pytest_ralph.marker import Decorator, attach, check_scenarios
+from pytest_ralph.marker import Decorator, attach, check_scenarios, exception_classes
 
 
 @dataclass(frozen=True, kw_only=True)
 class BadData:
     """The validated arguments of ``ralph.bad_data``."""
 
-    raises: tuple[type[BaseException], ...]
+    raises: tuple[type[Exception], ...]
     kinds: tuple[str, ...]
     scenarios: str = "auto"
 
@@ -37,13 +37,9 @@ class BadData:
         """The exceptions, for people."""
         return " or ".join(each.__name__ for each in self.raises)
 
-    def allows(self, end: CallEnded) -> bool:
-        """Whether a call ended with one of the exceptions, or with one derived from them."""
-        return any(classes(each)[0] in end.kinds for each in self.raises)
-
 
 def bad_data(
-    raises: type[BaseException] | tuple[type[BaseException], ...],
+    raises: type[Exception] | tuple[type[Exception], ...],
     *,
     kinds: str | Iterable[str] = "all",
     scenarios: str = "auto",
@@ -68,18 +64,9 @@ def bad_data(
 
 
 def _spec(raises: object, kinds: object, scenarios: str) -> BadData:
-    allowed = raises if isinstance(raises, tuple) else (raises,)
-    if not allowed or not all(_is_exception(each) for each in allowed):
-        raise TypeError(
-            "raises must be the exception class that callers are to get, or several in a tuple: write "
-            f"@ralph.bad_data(raises=RatesError), got {raises!r}"
-        )
+    allowed = exception_classes(raises, name="raises", example="RatesError")
     check_scenarios(scenarios)
     return BadData(raises=allowed, kinds=_kinds(kinds), scenarios=scenarios)
-
-
-def _is_exception(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, Exception)
 
 
 def _kinds(value: object) -> tuple[str, ...]:
@@ -135,7 +122,7 @@ def _raw_exception(spec: BadData, play: Play) -> Verdict | None:
     end = _end(play)
     if end is None or end.endless:
         return None
-    if end.error is None or end.own or spec.allows(end):
+    if end.error is None or end.own or end.is_of(spec.raises):
         return PASSED
     return failed(f"no exception but {spec.names}", end.text(), end.location or _request(play), play.timeline)
 

@@ -39,9 +39,8 @@ from pytest_ralph.core.timeline import (
     Timeline,
     Tried,
     Unmatched,
-    classes,
 )
-from pytest_ralph.marker import Decorator, attach
+from pytest_ralph.marker import Decorator, attach, exception_classes
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -113,10 +112,6 @@ class Survives:
             ]
         )
 
-    def allows(self, end: CallEnded) -> bool:
-        """Whether a call ended with one of the exceptions, or with one derived from them."""
-        return any(classes(each)[0] in end.kinds for each in self.raises)
-
 
 @overload
 def survives(function: F, /) -> F: ...
@@ -171,7 +166,7 @@ def survives(
             raise ValueError(f"header must be the name of a header, got {header!r}")
         return Survives(
             examples=whole_number(examples, name="examples", minimum=1),
-            raises=_exceptions(raises),
+            raises=exception_classes(raises, name="raises", example="PaymentError"),
             max_requests=(
                 None if max_requests is None else whole_number(max_requests, name="max_requests", minimum=1)
             ),
@@ -182,16 +177,6 @@ def survives(
         )
 
     return attach("survives", build, function)
-
-
-def _exceptions(value: object) -> tuple[type[Exception], ...]:
-    given = value if isinstance(value, tuple) else (value,)
-    for each in given:
-        if not isinstance(each, type) or not issubclass(each, Exception):
-            raise TypeError(f"raises must be an exception class or a tuple of them, got {value!r}")
-    if not given:
-        raise ValueError("raises names no exception: name what the code may raise, such as PaymentError")
-    return given
 
 
 def _names(kinds: Iterable[type[Exception]]) -> str:
@@ -415,7 +400,7 @@ def _wrong_answer(end: CallEnded, where: Location | None) -> Breach | None:
 
 
 def _wrong_exception(spec: Survives, end: CallEnded, where: Location | None) -> Breach | None:
-    if end.error is None or end.own or spec.allows(end):
+    if end.error is None or end.own or end.is_of(spec.raises):
         return None
     return Breach(
         expected=f"raises only {_names(spec.raises)}",

@@ -23,8 +23,8 @@ from pytest_ralph.core.masking import short
 from pytest_ralph.core.quantity import whole_number
 from pytest_ralph.core.scenario import HEALTHY, Scenario, Stage
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Status, Verdict, untested
-from pytest_ralph.core.timeline import CallEnded, Event, Outside, Searched, Timeline, Tried, Unmatched
-from pytest_ralph.marker import Decorator, attach, check_arguments
+from pytest_ralph.core.timeline import CallEnded, Event, Outside, Searched, Timeline, Tried, Unmatched, named
+from pytest_ralph.marker import Decorator, attach, check_arguments, exception_classes
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -55,7 +55,7 @@ class ValidatesInput:
     @property
     def kinds(self) -> Kinds:
         """Full names of the exceptions that are a rejection."""
-        return tuple(f"{each.__module__}.{each.__qualname__}" for each in self.rejects)
+        return tuple(named(each) for each in self.rejects)
 
     @property
     def rejection(self) -> str:
@@ -170,10 +170,8 @@ def _strategies(given: Mapping[str, object]) -> Strategies:
 
 
 def _exceptions(value: object) -> tuple[type[Exception], ...]:
-    classes = value if isinstance(value, tuple) else (value,)
-    for each in classes:
-        if not isinstance(each, type) or not issubclass(each, Exception):
-            raise TypeError(f"rejects must be an exception class or a tuple of them, got {value!r}")
+    given = exception_classes(value, name="rejects", example="ValueError")
+    for each in given:
         if each is Exception:
             raise ValueError(
                 "rejects=Exception would take any crash for a rejection: name what the code raises"
@@ -183,9 +181,7 @@ def _exceptions(value: object) -> tuple[type[Exception], ...]:
                 "rejects must not be AssertionError: python -O takes assert statements away, so they reject "
                 "nothing in production"
             )
-    if not classes:
-        raise ValueError("rejects names no exception: name what the code raises, such as ValueError")
-    return classes
+    return given
 
 
 def _check_plain(function: Callable[..., Any]) -> None:
@@ -341,12 +337,12 @@ def _reception(ended: CallEnded, rejects: Kinds) -> str:
 
 
 def _is_outcome(ended: CallEnded, name: str) -> bool:
-    # pytest's own exceptions give builtins as their module.
-    return f"builtins.{name}" in ended.kinds
+    # pytest's own exceptions pretend to be built in.
+    return name in ended.kinds
 
 
 def _is_assertion(ended: CallEnded) -> bool:
-    return "builtins.AssertionError" in ended.kinds or _is_outcome(ended, "Failed")
+    return "AssertionError" in ended.kinds or _is_outcome(ended, "Failed")
 
 
 def _crossings(case: Timeline) -> list[Event]:
@@ -366,7 +362,7 @@ def _observed(tried: Tried) -> str:
         did = "returned"
     elif _is_assertion(ended) and (ended.own or _is_outcome(ended, "Failed")):
         did = f"returned, and then the test itself failed ({ended.error})"
-    elif "builtins.AssertionError" in ended.kinds:
+    elif "AssertionError" in ended.kinds:
         did = f"raised {ended.error}, which python -O takes away if it comes from an assert"
     else:
         did = f"raised {ended.error}"
