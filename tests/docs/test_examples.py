@@ -35,7 +35,7 @@ RED = {
     ("observed, careless", "emits-metric"): {"changes", "labels", "wrong-when"},
     ("flask, careless", "logs"): {"event-logged", "level"},
     ("flask, careless", "emits-metric"): {"labels", "wrong-when"},
-    ("checkout, careless", "bad-data"): {"raw-exception", "accepts-garbage"},
+    ("checkout, careless", "bad-data"): {"rejects-malformed", "raw-exception", "accepts-garbage"},
     # Its cache never lets go: no fault is met, and nothing is claimed.
     ("checkout, careless", "fallback"): set(),
     ("checkout, careless", "rate-limit"): {
