@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
 from typing import Any
 
 import hypothesis
@@ -14,6 +15,7 @@ from pytest_ralph import faults
 from pytest_ralph.core.fault import Kind
 from pytest_ralph.skills import _search, survives
 from tests.harness import Outcome, Project
+from tests.subjects import schedules
 
 GATE = "@ralph.survives(raises=schedules.PaymentError, max_requests=4, max_seconds=60)"
 BREAKS = {"survives.invariants-hold": "fail"}
@@ -39,9 +41,17 @@ def observed(outcome: Outcome, criterion: str = "survives.invariants-hold") -> s
     return str(outcome.criterion(criterion)["evidence"]["observed"])
 
 
-@pytest.mark.parametrize("marker", [GATE, "@ralph.survives", "@ralph.survives(examples=400)"])
-def test_right_code_survives(project: Project, marker: str):
-    outcome = judge(project, 'assert schedules.right() == "ch_1"', marker)
+@pytest.mark.parametrize(
+    ("subject", "marker"),
+    [
+        ("right", GATE),
+        ("right", "@ralph.survives"),
+        ("right", "@ralph.survives(examples=400)"),
+        ("kept_with_its_key", "@ralph.survives"),
+    ],
+)
+def test_right_code_survives(project: Project, subject: str, marker: str):
+    outcome = judge(project, f'assert schedules.{subject}() == "ch_1"', marker)
 
     assert outcome.not_passed() == {}, outcome.output
     assert outcome.whole["gate"] == "pass"
@@ -55,6 +65,7 @@ def test_right_code_survives(project: Project, marker: str):
         ("persistent", GATE, BREAKS, "requests, with"),
         ("patient", GATE, BREAKS, "it took"),
         ("endless", "@ralph.survives(raises=schedules.PaymentError)", HANGS, ""),
+        ("kept_for_later", "@ralph.survives", BREAKS, "3 effects, with"),
         ("stale", "@ralph.survives(raises=Exception)", BREAKS, "the test found fault with that"),
     ],
 )
@@ -72,6 +83,15 @@ def test_each_flaw_breaks_one_invariant(
     assert shown in observed(outcome)
     location = outcome.criterion("survives.invariants-hold")["evidence"]["location"]
     assert location["file"].endswith("tests/subjects/schedules.py")
+
+
+def test_a_call_that_makes_the_next_one_hang_is_found(project: Project):
+    """What leaves a lock behind is no flaw that shows in the call itself."""
+    outcome = judge(project, "schedules.keeps_the_lock()", "@ralph.survives(examples=10)")
+
+    assert outcome.not_passed() == {**HANGS, "survives.invariants-hold": "not_exercised"}
+    found = outcome.criterion("survives.hangs")["evidence"]
+    assert found["location"]["function"] == "keeps_the_lock"
 
 
 def test_the_smallest_schedule_is_shown_as_code_to_paste(project: Project):
@@ -108,6 +128,15 @@ def database():
     hypothesis.settings.load_profile("kept")
     yield
     hypothesis.settings.load_profile(before)
+
+
+@pytest.fixture(autouse=True)
+def released():
+    """What subjects keep must not outlast a test."""
+    yield
+    schedules._lock = threading.Lock()
+    schedules.outbox.clear()
+    schedules.kept.clear()
 
 
 @pytest.mark.usefixtures("database")
