@@ -63,6 +63,7 @@ def test_right_code_passes_every_criterion(project: Project, marker: str, subjec
         ("swallows", ACCEPTS),
         ("chained_gets", ACCEPTS),
         ("waits_for_ever", {"rejects-malformed": FAIL}),
+        ("waits_for_ever_and_catches_everything", {"rejects-malformed": FAIL}),
     ],
 )
 def test_each_flaw_fails_its_own_criterion(project: Project, subject: str, not_passed: dict[str, str]):

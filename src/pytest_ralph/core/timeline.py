@@ -68,7 +68,7 @@ class CallEnded(Event):
     Attributes:
         index: Which call, from 0.
         error: Type and message of what it raised, shortened, or None.
-        endless: Whether it was ended by the world.
+        endless: Whether it was ended by the world, even if the code caught that and went on.
         kinds: Names of the classes of what it raised, the most special first: see `classes`.
         own: Whether the test itself raised it, about something that the code under test has returned, and not
             what it calls.

@@ -27,11 +27,13 @@ from pytest_ralph.core.skill import Play
 from pytest_ralph.core.timeline import (
     CallEnded,
     CallStarted,
+    CutShort,
     Event,
     FaultMet,
     Mocked,
     Requested,
     Spared,
+    Stuck,
     Timeline,
     Tried,
     classes,
@@ -253,12 +255,21 @@ class Player:
             CallEnded,
             index=index,
             error=None if error is None else _told(error),
-            endless=isinstance(error, Ended),
+            endless=isinstance(error, Ended) or self._was_ended(),
             kinds=() if error is None else classes(type(error)),
             own=error is not None and self._is_own(error, location),
             raised=_whole(error),
             location=location,
         )
+
+    def _was_ended(self) -> bool:
+        """Whether the world ended the present call, and the code caught that, as a bare except does."""
+        found = False
+        for event in reversed(self.world.recorder.events):
+            if isinstance(event, CallStarted):
+                return found and event.callers == 1  # of several, nobody knows which
+            found = found or isinstance(event, (Stuck, CutShort))
+        return False
 
     def _is_own(self, error: BaseException, location: Location | None) -> bool:
         """Whether the body itself raised an error, or an assertion in a function of its module."""
