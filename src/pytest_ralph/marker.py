@@ -223,3 +223,27 @@ def check_scenarios(value: str) -> None:
     """
     if value not in ("auto", "manual"):
         raise ValueError(f"scenarios must be 'auto' or 'manual', got {value!r}")
+
+
+def exception_classes(value: object, *, name: str, example: str) -> tuple[type[Exception], ...]:
+    """Check an argument that names one class of exceptions, or several.
+
+    Args:
+        value: The argument.
+        name: What it is called, for the error message.
+        example: A class of exceptions as users would write it, for the error message.
+
+    Raises:
+        TypeError: It is neither an exception class nor a tuple of them.
+        ValueError: The tuple is empty.
+    """
+    given = value if isinstance(value, tuple) else (value,)
+    for each in given:
+        if not isinstance(each, type) or not issubclass(each, Exception):
+            raise TypeError(
+                f"{name} must be an exception class or a tuple of them, such as {name}={example}, got "
+                f"{value!r}"
+            )
+    if not given:
+        raise ValueError(f"{name} names no exception: name what the code raises, such as {name}={example}")
+    return given

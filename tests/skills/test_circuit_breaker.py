@@ -366,13 +366,6 @@ def test_a_breaker_that_two_operations_share_sees_no_consecutive_failures_of_one
     assert project.run("--ralph").not_passed() == named(not_passed)
 
 
-def test_hand_injected_faults_are_not_judged(project: Project):
-    outcome = judge(project, RIGHT, "@ralph.circuit_breaker(scenarios='manual')")
-
-    assert set(outcome.statuses().values()) == {"not_exercised"}
-    assert "let a breaker be judged by generated scenarios" in outcome.output.replace("\n        ", " ")
-
-
 @pytest.mark.parametrize(
     ("marker", "message"),
     [
@@ -384,6 +377,10 @@ def test_hand_injected_faults_are_not_judged(project: Project):
         ("@ralph.circuit_breaker(half_open_calls=0)", "half_open_calls must be a whole number from 1 to 9"),
         ("@ralph.circuit_breaker(half_open_calls=10)", "half_open_calls must be a whole number from 1 to 9"),
         ("@ralph.circuit_breaker(scenarios='some')", "scenarios must be 'auto' or 'manual', got 'some'"),
+        (
+            "@ralph.circuit_breaker(scenarios='manual')",
+            "scenarios='manual' cannot be judged",
+        ),
         ("@ralph.circuit_breaker(5)", "takes keyword arguments only, such as failures=5, got 5"),
         ("@ralph.circuit_breaker(fail_max=5)", "unexpected keyword argument 'fail_max'"),
     ],

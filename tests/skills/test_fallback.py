@@ -83,6 +83,7 @@ UNSEEN = "not_exercised"
         (PLAIN, "persistent", ASK, {"within-deadline": "fail"}),
         ("@ralph.fallback(within='300 ms')", "right", ASK, {"within-deadline": "fail"}),
         (PLAIN, "no_timeout", ASK, {"serves-fallback": "fail", "within-deadline": "fail"}),
+        (PLAIN, "catches_everything", ASK, {"serves-fallback": "fail", "within-deadline": "fail"}),
         (PLAIN, "silent", ASK, {"logs-fallback": "fail"}),
         (PLAIN, "logs_at_info", ASK, {"logs-fallback": "fail"}),
         (PLAIN, "logs_retries_only", ASK, {"logs-fallback": "fail"}),

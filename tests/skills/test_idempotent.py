@@ -77,6 +77,7 @@ def test_right_code_passes_every_criterion(project: Project, marker: str, call: 
         ("new_on_each_attempt_but_only_after_503()", {"same-key-on-retry": "fail"}),
         ("dropped_on_last_attempt()", {"retries-without-key": "fail"}),
         ("sent_again_from_a_thread()", {"same-key-on-retry": "fail", "single-effect": "fail"}),
+        ("hedged()", {"single-effect": "fail"}),
         ("constant()", {"new-key-per-operation": "fail"}),
         ("of_the_payload()", {"new-key-per-operation": "fail"}),
         ("of_the_second()", {"new-key-per-operation": "fail"}),

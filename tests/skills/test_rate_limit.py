@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import pytest
 
+from pytest_ralph.skills import rate_limit
 from tests.harness import Outcome, Project
 
 PLAIN = "@ralph.rate_limit"
@@ -55,6 +59,8 @@ def test_right_code_passes_every_criterion(project: Project, marker: str, subjec
         (PLAIN, "gives_up", {"waits-retry-after": "fail", "waits-http-date": "fail"}),
         (PLAIN, "gives_up_on_429", {"waits-retry-after": "fail", "waits-http-date": "fail"}),
         (PLAIN, "seconds_only", {"waits-http-date": "fail"}),
+        (PLAIN, "in_local_time", {"waits-http-date": "fail", "hammers": "fail"}),
+        (PLAIN, "dates_only", {"waits-retry-after": "fail"}),
         (PLAIN, "rounds_down", {"waits-http-date": "fail", "hammers": "fail"}),
         (
             PLAIN,
@@ -89,6 +95,7 @@ def test_each_flaw_fails_its_own_criterion_only(
         (PLAIN, "always_five", "waits-retry-after", "a wait of 11 s", "a wait of 5 s", "for-11s"),
         (PLAIN, "always_a_minute", "waits-retry-after", "a wait of 5 s", "a wait of 60 s", "for-5s"),
         (PLAIN, "seconds_only", "waits-http-date", "a wait of 5 s", "no further", "until-date-in-5s"),
+        (PLAIN, "in_local_time", "waits-http-date", "a wait of 5 s", "a wait of 0 s", "until-date-in-5s"),
         (PLAIN, "exponential", "hammers", "no request for 5 s", "a request after 1 s", "for-5s"),
         (PLAIN, "ignores_503", "hammers", "no request for 5 s", "a request after 1 s", "by-503-for-5s"),
         (PLAIN, "at_once_when_unsaid", "hammers", "fewer than 3", "3 requests right", "unsaid-for-5s"),
@@ -157,3 +164,26 @@ def test_a_test_of_ones_own_is_judged_by_the_forms_it_plays(
     outcome = project.run("--ralph")
 
     assert not_passed == outcome.not_passed(), outcome.output
+
+
+@pytest.mark.parametrize("before", [None, "Europe/Vienna"])
+def test_the_time_zone_of_the_machine_is_put_back(monkeypatch: pytest.MonkeyPatch, before: str | None):
+    monkeypatch.delenv("TZ", raising=False)
+    if before is not None:
+        monkeypatch.setenv("TZ", before)
+    zones = []
+
+    class Stage:
+        def inject(self) -> None:
+            zones.append(time.timezone)
+
+        def call(self) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rate_limit.Abroad().play(Stage())  # type: ignore[arg-type]
+
+    assert zones == [-5.5 * 3600]
+    assert os.environ.get("TZ") == before
+    time.tzset()
+    assert time.timezone != zones[0]

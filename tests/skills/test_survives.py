@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import copy
+import json
+import threading
+from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis.database import InMemoryExampleDatabase
 
 from pytest_ralph import faults
 from pytest_ralph.core.fault import Kind
-from pytest_ralph.skills import survives
+from pytest_ralph.skills import _search, survives
 from tests.harness import Outcome, Project
+from tests.subjects import schedules
 
 GATE = "@ralph.survives(raises=schedules.PaymentError, max_requests=4, max_seconds=60)"
 BREAKS = {"survives.invariants-hold": "fail"}
@@ -35,9 +41,17 @@ def observed(outcome: Outcome, criterion: str = "survives.invariants-hold") -> s
     return str(outcome.criterion(criterion)["evidence"]["observed"])
 
 
-@pytest.mark.parametrize("marker", [GATE, "@ralph.survives", "@ralph.survives(examples=400)"])
-def test_right_code_survives(project: Project, marker: str):
-    outcome = judge(project, 'assert schedules.right() == "ch_1"', marker)
+@pytest.mark.parametrize(
+    ("subject", "marker"),
+    [
+        ("right", GATE),
+        ("right", "@ralph.survives"),
+        ("right", "@ralph.survives(examples=400)"),
+        ("kept_with_its_key", "@ralph.survives"),
+    ],
+)
+def test_right_code_survives(project: Project, subject: str, marker: str):
+    outcome = judge(project, f'assert schedules.{subject}() == "ch_1"', marker)
 
     assert outcome.not_passed() == {}, outcome.output
     assert outcome.whole["gate"] == "pass"
@@ -51,6 +65,7 @@ def test_right_code_survives(project: Project, marker: str):
         ("persistent", GATE, BREAKS, "requests, with"),
         ("patient", GATE, BREAKS, "it took"),
         ("endless", "@ralph.survives(raises=schedules.PaymentError)", HANGS, ""),
+        ("kept_for_later", "@ralph.survives", BREAKS, "3 effects, with"),
         ("stale", "@ralph.survives(raises=Exception)", BREAKS, "the test found fault with that"),
     ],
 )
@@ -68,6 +83,15 @@ def test_each_flaw_breaks_one_invariant(
     assert shown in observed(outcome)
     location = outcome.criterion("survives.invariants-hold")["evidence"]["location"]
     assert location["file"].endswith("tests/subjects/schedules.py")
+
+
+def test_a_call_that_makes_the_next_one_hang_is_found(project: Project):
+    """What leaves a lock behind is no flaw that shows in the call itself."""
+    outcome = judge(project, "schedules.keeps_the_lock()", "@ralph.survives(examples=10)")
+
+    assert outcome.not_passed() == {**HANGS, "survives.invariants-hold": "not_exercised"}
+    found = outcome.criterion("survives.hangs")["evidence"]
+    assert found["location"]["function"] == "keeps_the_lock"
 
 
 def test_the_smallest_schedule_is_shown_as_code_to_paste(project: Project):
@@ -96,16 +120,81 @@ def test_the_smallest_schedule_is_shown_as_code_to_paste(project: Project):
     assert "1 failed" in pasted.output
 
 
-def test_reports_are_the_same_on_every_run(project: Project):
-    def report(*arguments: str) -> object:
-        found = copy.deepcopy(judge(project, "schedules.trusting()", GATE, *arguments).whole)
+@pytest.fixture
+def database():
+    """An example database that no other test has put anything into. Inner runs in this process share it."""
+    before = hypothesis.settings.get_current_profile_name()
+    hypothesis.settings.register_profile("kept", database=InMemoryExampleDatabase())
+    hypothesis.settings.load_profile("kept")
+    yield
+    hypothesis.settings.load_profile(before)
+
+
+@pytest.fixture(autouse=True)
+def released():
+    """What subjects keep must not outlast a test."""
+    yield
+    schedules._lock = threading.Lock()
+    schedules.outbox.clear()
+    schedules.kept.clear()
+
+
+@pytest.mark.usefixtures("database")
+def test_what_was_found_is_replayed_first_and_the_report_is_the_same(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+):
+    """With an empty database, and with one that holds the failure; and mended code passes in spite of it."""
+    looked: list[str] = []
+    calls: list[tuple[str, bool]] = []
+    for way in ("replay", "search"):
+        original = getattr(_search, way)
+
+        def look(strategy: Any, shows: Any, *, way: str = way, original: Any = original, **rest: Any) -> Any:
+            def shown(value: Any) -> bool:
+                found = bool(shows(value))
+                calls.append((way, found))
+                return found
+
+            looked.append(way)
+            return original(strategy, shown, **rest)
+
+        monkeypatch.setattr(_search, way, look)
+
+    def report(subject: str) -> str:
+        looked.clear()
+        calls.clear()
+        found = copy.deepcopy(
+            judge(project, f"schedules.{subject}()", "@ralph.survives(max_seconds=60)").whole
+        )
         del found["run"]
-        return found
+        return json.dumps(found)
 
-    first = report()
+    first = report("without_key")
+    assert calls[0][0] == "search"
+    again = report("without_key")
+    # The stored failure is the first thing that is played, and it still is one.
+    assert calls[0] == ("replay", True)
+    assert [way for way, _ in calls].index("search") <= 3
+    assert first == again
+    mended = report("right")
+    assert looked[:3] == ["replay", "replay", "search"]
+    assert calls[0] == ("replay", False)
+    assert sum(way == "search" for way, _ in calls) == 100
+    assert '"gate": "pass"' in mended
+    report("right")
+    assert calls[0][0] == "search"  # what is none any more is forgotten
 
-    # The second run finds what the first one has put into the example database, too.
-    assert report() == first
+
+@pytest.mark.usefixtures("database")
+def test_what_only_an_earlier_run_has_found_stays_a_failure(project: Project):
+    many, few = "@ralph.survives(examples=100)", "@ralph.survives(examples=2)"
+
+    assert judge(project, "schedules.without_key()", many).not_passed() == BREAKS
+    known = judge(project, "schedules.without_key()", few)
+
+    assert known.not_passed() == BREAKS
+    assert "2 effects, with ralph_upstream" in observed(known)
+    assert judge(project, "schedules.right()", few).not_passed() == {}
 
 
 def test_another_seed_searches_elsewhere_and_finds_the_flaw_as_well(project: Project):
@@ -200,7 +289,7 @@ def test_schedules_are_made_of_what_a_dependency_can_show():
         ("examples=True", "examples must be a whole number from 1, got True"),
         ("max_requests=1.5", "max_requests must be a whole number from 1, got 1.5"),
         ("max_seconds=0", "max_seconds must be more than 0 s, got 0"),
-        ("raises='Error'", "raises must be an exception class or a tuple of them, got 'Error'"),
+        ("raises='Error'", "a tuple of them, such as raises=PaymentError, got 'Error'"),
         ("raises=()", "raises names no exception"),
         ("header=''", "header must be the name of a header, got ''"),
     ],

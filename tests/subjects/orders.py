@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
 import httpx
 import requests
@@ -128,6 +129,18 @@ def sent_again_from_a_thread() -> None:
         thread = threading.Thread(target=send, args=(new_key(),))
         thread.start()
         thread.join()
+
+
+def hedged() -> None:
+    """What takes longer than 2 s is sent once more beside the first, as a new order."""
+    key = new_key()
+    with ThreadPoolExecutor(2) as pool:
+        sent = [pool.submit(retried, lambda _: send(key))]
+        done, _ = wait(sent, timeout=2)
+        if not done:
+            sent.append(pool.submit(send, new_key()))
+            done, _ = wait(sent, return_when=FIRST_COMPLETED)
+        done.pop().result()
 
 
 CONSTANT = new_key()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 
@@ -67,6 +68,43 @@ def patient() -> str:
 def endless() -> str:
     """Waits for ever."""
     return charge(key=str(uuid.uuid4()), timeout=None)
+
+
+outbox: list[str] = []
+
+
+def kept_for_later() -> str:
+    """What could not be sent is sent by the next call, as a new order, though it may have arrived."""
+    found = ""
+    outbox.append("order")
+    while outbox:
+        found = charge(key=str(uuid.uuid4()), attempts=1)
+        outbox.pop()
+    return found
+
+
+kept: dict[str, str] = {}
+
+
+def kept_with_its_key() -> str:
+    """What could not be sent is sent by the next call, as the same order."""
+    found = ""
+    kept[str(uuid.uuid4())] = "order"
+    for key in list(kept):
+        found = charge(key=key, attempts=1)
+        del kept[key]
+    return found
+
+
+_lock = threading.Lock()
+
+
+def keeps_the_lock() -> str:
+    """Where an attempt fails, the lock is never released, and the next call waits for it."""
+    _lock.acquire()
+    found = charge(key=str(uuid.uuid4()), attempts=1)
+    _lock.release()
+    return found
 
 
 last = ["ch_0"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
-from email.utils import parsedate_to_datetime
+from email.utils import parsedate, parsedate_to_datetime
 
 import requests
 
@@ -85,6 +85,32 @@ def gives_up_on_429() -> None:
 def seconds_only() -> None:
     """Cannot read a date."""
     search(wait=lambda answer, attempt: float(answer.headers.get("Retry-After", 2**attempt)))
+
+
+def in_local_time() -> None:
+    """Takes the date for local time, as ``mktime`` does: right wherever that is GMT."""
+
+    def wait(answer: requests.Response, attempt: int) -> float:
+        value = answer.headers.get("Retry-After", "")
+        date = parsedate(value)
+        return polite(answer, attempt) if date is None else max(0.0, time.mktime(date) - time.time())
+
+    search(wait=wait)
+
+
+def dates_only() -> None:
+    """Cannot read seconds, and takes 429 for an error then."""
+
+    def wait(answer: requests.Response, attempt: int) -> float:
+        value = answer.headers.get("Retry-After")
+        if value is None or answer.status_code == 503:
+            return polite(answer, attempt)
+        try:
+            return (parsedate_to_datetime(value) - datetime.now(timezone.utc)).total_seconds()
+        except (TypeError, ValueError):
+            raise Busy(value) from None
+
+    search(wait=wait)
 
 
 def rounds_down() -> None:

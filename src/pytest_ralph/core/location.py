@@ -69,7 +69,12 @@ class Locator:
 
     def site(self) -> tuple[tuple[str, int], ...]:
         """Every line of the user's that led to this call, innermost first."""
-        return tuple((filename, line) for filename, line, _ in self.frames())
+        return self.place()[1]
+
+    def place(self) -> tuple[Location | None, tuple[tuple[str, int], ...]]:
+        """What `here` and `site` say, for one look at the stack: that is deep, and looked at often."""
+        frames = self.frames()
+        return self.pick(frames), tuple((filename, line) for filename, line, _ in frames)
 
     def frames(self) -> Frames:
         """Every line of the user's that led to this call, with its function, innermost first."""

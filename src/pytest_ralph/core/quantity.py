@@ -105,23 +105,26 @@ def times(count: int, noun: str, plural: str | None = None) -> str:
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
-def whole_number(value: object, *, name: str, minimum: int = 0) -> int:
+def whole_number(value: object, *, name: str, minimum: int = 0, maximum: int | None = None) -> int:
     """Check a number of things.
 
     Args:
         value: The number.
         name: What it counts, for the error message.
         minimum: The smallest number allowed.
+        maximum: The largest number allowed, if there is one.
 
     Raises:
-        ValueError: ``value`` is not a whole number, or below ``minimum``.
+        ValueError: ``value`` is not a whole number, or outside of that.
 
     Example:
         >>> whole_number(3, name="times", minimum=1)
         3
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise ValueError(f"{name} must be a whole number from {minimum}, got {value!r}")
+    most = math.inf if maximum is None else maximum
+    if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= most:
+        limit = "" if maximum is None else f" to {maximum}"
+        raise ValueError(f"{name} must be a whole number from {minimum}{limit}, got {value!r}")
     return value
 
 

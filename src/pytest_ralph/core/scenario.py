@@ -64,6 +64,16 @@ class Stage(Protocol):
             faults: What services show in the call, by their URLs. An hour and a healthy call come before it.
         """
 
+    def afterwards(self) -> Timeline:
+        """An hour after the last `case`, with all services well again, call the test body once more.
+
+        That is on the same timeline, as the call with the index 1, and takes the place of the healthy call
+        before the next case.
+
+        Returns:
+            What happened in both calls.
+        """
+
     def searching(self) -> AbstractContextManager[None]:
         """Begin a great many calls of `case`.
 

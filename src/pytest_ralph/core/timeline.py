@@ -68,8 +68,8 @@ class CallEnded(Event):
     Attributes:
         index: Which call, from 0.
         error: Type and message of what it raised, shortened, or None.
-        endless: Whether it was ended by the world.
-        kinds: Full names of the classes of what it raised, the most special first.
+        endless: Whether it was ended by the world, even if the code caught that and went on.
+        kinds: Names of the classes of what it raised, the most special first: see `classes`.
         own: Whether the test itself raised it, about something that the code under test has returned, and not
             what it calls.
         raised: The whole text of what it raised and of its causes, as a traceback would show it.
@@ -81,6 +81,10 @@ class CallEnded(Event):
     kinds: tuple[str, ...] = ()
     own: bool = False
     raised: str = ""
+
+    def is_of(self, kinds: Iterable[type[Exception]]) -> bool:
+        """Whether the call raised one of these exceptions, or one derived from them."""
+        return any(named(each) in self.kinds for each in kinds)
 
     def text(self) -> str:
         if self.endless:
@@ -196,7 +200,7 @@ class Raised(Wire):
 
     Attributes:
         error: Type and message.
-        types: Names of the exception's classes, with their modules unless built in, from itself up.
+        types: Names of the exception's classes, the most special first: see `classes`.
     """
 
     error: str
@@ -519,6 +523,16 @@ class CutShort(Event):
         return f"ended by the world: {self.limit}"
 
 
+def named(kind: type) -> str:
+    """The name of a class, with its module unless it is a built-in.
+
+    Example:
+        >>> named(FileNotFoundError)
+        'FileNotFoundError'
+    """
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
 def classes(kind: type[BaseException]) -> tuple[str, ...]:
     """The names of an exception class and of those it is derived from, the most special first.
 
@@ -526,9 +540,9 @@ def classes(kind: type[BaseException]) -> tuple[str, ...]:
 
     Example:
         >>> classes(FileNotFoundError)
-        ('builtins.FileNotFoundError', 'builtins.OSError', 'builtins.Exception', 'builtins.BaseException')
+        ('FileNotFoundError', 'OSError', 'Exception', 'BaseException')
     """
-    return tuple(f"{each.__module__}.{each.__qualname__}" for each in kind.__mro__[:-1])
+    return tuple(named(each) for each in kind.__mro__[:-1])
 
 
 E = TypeVar("E", bound=Event)

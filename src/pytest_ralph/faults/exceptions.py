@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from pytest_ralph.core.fault import CALLABLES, CallStep, Fault, Kind, Throw
+from pytest_ralph.core.timeline import named
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +78,3 @@ class Raises(Fault):
         if isinstance(self.exception, type):
             return (self.exception,)
         return type(self.exception), repr(self.exception.args)
-
-
-def named(kind: type[BaseException]) -> str:
-    """The name of a class of exceptions, with its module unless it is a built-in."""
-    prefix = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
-    return prefix + kind.__qualname__

@@ -5,15 +5,11 @@ The world is healthy, broken at once, or hangs; and, where that is asked for, it
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-
-from pytest_ralph.core.fault import Exchange, Fault, Pause, Send, Step
 from pytest_ralph.core.outcomes import Call
 from pytest_ralph.core.quantity import duration
 from pytest_ralph.core.scenario import HEALTHY, Scenario
-from pytest_ralph.core.skill import Verdict, untested
-from pytest_ralph.faults import Hang, Status
+from pytest_ralph.core.skill import Criterion, Skill, Verdict, untested
+from pytest_ralph.faults import Hang, Slow, Status
 
 STATUS_503 = Scenario(id="status-503", fault=Status(503))
 HANG = Scenario(id="hang", fault=Hang())
@@ -26,28 +22,10 @@ ENDLESS = (
 _LATER = 1.25
 
 
-@dataclass(frozen=True)
-class _Slow(Fault):
-    """The service answers as usual, but late.
-
-    Args:
-        delay: After how many virtual seconds.
-    """
-
-    delay: float
-
-    def __repr__(self) -> str:
-        return f"Slow({self.delay:g})"
-
-    def on_request(self, exchange: Exchange) -> Iterator[Step]:
-        yield Pause(seconds=self.delay)
-        yield Send(answer=exchange.healthy())
-
-
 def slow(limit: float) -> Scenario:
     """Answers that come later than so many virtual seconds."""
     delay = round(limit * _LATER, 6)
-    return Scenario(id=f"slow-{duration(delay)}".replace(" ", ""), fault=_Slow(delay))
+    return Scenario(id=f"slow-{duration(delay)}".replace(" ", ""), fault=Slow(delay))
 
 
 def played(slower_than: float | None) -> tuple[Scenario, ...]:
@@ -60,3 +38,22 @@ def endless(calls: list[Call]) -> Verdict | None:
     """Why nothing can be said of calls that did not end by themselves."""
     found = next((call for call in calls if call.end.endless), None)
     return untested(ENDLESS, found.timeline) if found is not None else None
+
+
+def measuring(*, id: str, title: str, criteria: tuple[Criterion, ...]) -> Skill:
+    """A skill that looks at what the code tells other programs about itself.
+
+    Args:
+        id: Its id.
+        title: What code with this skill does.
+        criteria: Its criteria.
+    """
+    return Skill(
+        id=id,
+        marker=id.replace("-", "_"),
+        title=title,
+        phase="observability",
+        measures=True,
+        keep=lambda _: "what the code does, which requests it makes, and what it logs",
+        criteria=criteria,
+    )

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from unittest import SkipTest
 
 import hypothesis
+from hypothesis import Phase
 from hypothesis.database import ExampleDatabase
 from hypothesis.errors import Flaky, Unsatisfiable
 from hypothesis.strategies import SearchStrategy
@@ -59,7 +60,8 @@ def search(
     """Look for a value, and make it as small as possible: the last one that shows what is looked for is it.
 
     What the user's profile says holds, but for what the gate decides (how many examples) and for what the
-    virtual clock makes pointless (deadlines and health checks).
+    virtual clock makes pointless (deadlines and health checks). What is found is kept in its database, and
+    nothing of that is looked at: the search is the same whatever the database holds.
 
     Args:
         strategy: Where values come from.
@@ -74,35 +76,58 @@ def search(
     Raises:
         Exception: What the strategy raises, or Hypothesis because of it.
     """
+    profile = hypothesis.settings()
+    # Explaining takes a tracer and many more calls; without generating there would be no search.
+    phases = {*profile.phases, Phase.generate} - {Phase.explain, Phase.reuse}
+    settings = _settings(profile, examples, name, phases)
+    # A seed takes the database away. Settings that are applied after it bring that back.
+    return _finds(settings(hypothesis.seed(seed)(_given(strategy, shows))))
 
+
+def replay(strategy: SearchStrategy[T], shows: Callable[[T], bool], *, examples: int, name: str) -> bool:
+    """Try what earlier searches of that name have found, the smallest first, until one still shows it.
+
+    What shows nothing any more is forgotten. No value is tried where the user's profile has no database, or
+    leaves the phase ``reuse`` out.
+
+    Args:
+        strategy: Where values come from.
+        shows: Whether a value shows what is looked for.
+        examples: How many values are tried at the most.
+        name: What the searches were called.
+
+    Returns:
+        Whether there was such a value: the last one that shows what is looked for.
+
+    Raises:
+        Exception: What the strategy raises, or Hypothesis because of it.
+    """
+    profile = hypothesis.settings()
+    if profile.database is None or Phase.reuse not in profile.phases:
+        return False
+    try:
+        return _finds(_settings(profile, examples, name, {Phase.reuse})(_given(strategy, shows)))
+    except (Unsatisfiable, SkipTest):
+        return False  # nothing of what was found can be made of the strategy any more
+
+
+def _given(strategy: SearchStrategy[T], shows: Callable[[T], bool]) -> Callable[[], None]:
     def case(value: T) -> None:
         if shows(value):
             raise _FoundError
 
-    # What the seed leads to comes first: it is the same whatever the database holds. Examples of the database
-    # count where that finds nothing.
-    reuse = hypothesis.Phase.reuse
-    for left_out in (reuse, hypothesis.Phase.generate):
-        settings = _settings(examples, name, left_out)
-        if left_out is not reuse and (settings.database is None or reuse not in settings.phases):
-            continue
-        # A seed takes the database away. Settings that are applied after it bring that back.
-        test = settings(hypothesis.seed(seed)(hypothesis.given(strategy)(case)))
-        try:
-            test()
-        except (_FoundError, Flaky):
-            return True  # what the code did with a value once, it does in production, if not every time
-        except (Unsatisfiable, SkipTest):
-            if left_out is reuse:
-                raise
-            # The database has nothing for this search.
+    return hypothesis.given(strategy)(case)
+
+
+def _finds(test: Callable[[], None]) -> bool:
+    try:
+        test()
+    except (_FoundError, Flaky):
+        return True  # what the code did with a value once, it does in production, if not every time
     return False
 
 
-def _settings(examples: int, name: str, left_out: hypothesis.Phase) -> Any:
-    profile = hypothesis.settings()
-    # Explaining takes a tracer and many more calls; without generating there would be no search.
-    phases = {*profile.phases, hypothesis.Phase.generate} - {hypothesis.Phase.explain, left_out}
+def _settings(profile: hypothesis.settings, examples: int, name: str, phases: Iterable[Phase]) -> Any:
     return hypothesis.settings(
         profile,
         max_examples=examples,
@@ -111,6 +136,6 @@ def _settings(examples: int, name: str, left_out: hypothesis.Phase) -> Any:
         deadline=None,
         report_multiple_bugs=False,
         suppress_health_check=list(hypothesis.HealthCheck),
-        phases=[phase for phase in hypothesis.Phase if phase in phases],
+        phases=[phase for phase in Phase if phase in phases],
         verbosity=hypothesis.Verbosity.quiet,
     )

@@ -13,18 +13,18 @@ from typing import Any
 from pytest_ralph.core.attempts import attempts
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.scenario import Scenario
-from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed
-from pytest_ralph.core.timeline import CallEnded, FaultMet, classes
+from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed, untested
+from pytest_ralph.core.timeline import CallEnded, FaultMet
 from pytest_ralph.faults import Malformed
 from pytest_ralph.faults.content import KINDS
-from pytest_ralph.marker import Decorator, attach, check_scenarios
+from pytest_ralph.marker import Decorator, attach, check_scenarios, exception_classes
 
 
 @dataclass(frozen=True, kw_only=True)
 class BadData:
     """The validated arguments of ``ralph.bad_data``."""
 
-    raises: tuple[type[BaseException], ...]
+    raises: tuple[type[Exception], ...]
     kinds: tuple[str, ...]
     scenarios: str = "auto"
 
@@ -37,13 +37,9 @@ class BadData:
         """The exceptions, for people."""
         return " or ".join(each.__name__ for each in self.raises)
 
-    def allows(self, end: CallEnded) -> bool:
-        """Whether a call ended with one of the exceptions, or with one derived from them."""
-        return any(classes(each)[0] in end.kinds for each in self.raises)
-
 
 def bad_data(
-    raises: type[BaseException] | tuple[type[BaseException], ...],
+    raises: type[Exception] | tuple[type[Exception], ...],
     *,
     kinds: str | Iterable[str] = "all",
     scenarios: str = "auto",
@@ -68,18 +64,9 @@ def bad_data(
 
 
 def _spec(raises: object, kinds: object, scenarios: str) -> BadData:
-    allowed = raises if isinstance(raises, tuple) else (raises,)
-    if not allowed or not all(_is_exception(each) for each in allowed):
-        raise TypeError(
-            "raises must be the exception class that callers are to get, or several in a tuple: write "
-            f"@ralph.bad_data(raises=RatesError), got {raises!r}"
-        )
+    allowed = exception_classes(raises, name="raises", example="RatesError")
     check_scenarios(scenarios)
     return BadData(raises=allowed, kinds=_kinds(kinds), scenarios=scenarios)
-
-
-def _is_exception(value: object) -> bool:
-    return isinstance(value, type) and issubclass(value, Exception)
 
 
 def _kinds(value: object) -> tuple[str, ...]:
@@ -122,9 +109,12 @@ def _rejects_malformed(spec: BadData, play: Play) -> Verdict | None:
     end = _end(play)
     if end is None:
         return None
-    if end.error is not None and not end.endless and not end.own:
-        return PASSED
-    return failed(f"the call raises {spec.names}", _told(end), _request(play), play.timeline)
+    if end.endless:
+        return failed(f"the call raises {spec.names}", _told(end), _request(play), play.timeline)
+    if end.error is None or end.own:
+        # One flaw, one failure: what returned was not refused, and what it returned is what is wrong.
+        return untested(_RETURNED, play.timeline)
+    return PASSED
 
 
 def _raw_exception(spec: BadData, play: Play) -> Verdict | None:
@@ -132,7 +122,7 @@ def _raw_exception(spec: BadData, play: Play) -> Verdict | None:
     end = _end(play)
     if end is None or end.endless:
         return None
-    if end.error is None or end.own or spec.allows(end):
+    if end.error is None or end.own or end.is_of(spec.raises):
         return PASSED
     return failed(f"no exception but {spec.names}", end.text(), end.location or _request(play), play.timeline)
 
@@ -158,6 +148,7 @@ def _told(end: CallEnded) -> str:
 
 
 _UNMET = "no answer was garbage: see exercised"
+_RETURNED = "the call returned, so it refused nothing: see accepts-garbage"
 
 SKILL = Skill(
     id="bad-data",
@@ -206,9 +197,10 @@ SKILL = Skill(
             timing=False,
             untested=_UNMET,
             fix=lambda spec: (
-                "Check the answer before using it: the type of each field (pydantic, or isinstance), "
-                "the encoding (json.loads(answer.content) refuses what is no UTF-8, requests' answer.json() "
-                "replaces it), and the size while reading (stream the body and stop at a limit); raise "
+                "Check the answer before using it, and make nothing of one that is wrong, not even None: the "
+                "type of each field (pydantic, or isinstance), the encoding (json.loads(answer.content) "
+                "refuses what is no UTF-8, requests' answer.json() replaces it), and the size while reading "
+                "(stream the body and stop at a limit); raise "
                 f"{spec.names} when it is wrong"
             ),
         ),

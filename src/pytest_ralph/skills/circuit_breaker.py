@@ -7,34 +7,44 @@ retries of the code or inside of them: it may count each call that failed, or ea
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar, overload
 
 from pytest_ralph.core.attempts import Attempt, attempts, faulted, operation
-from pytest_ralph.core.fault import Exchange, Fault, Pause, Step
+from pytest_ralph.core.fault import Fault
 from pytest_ralph.core.location import Location
-from pytest_ralph.core.quantity import duration, seconds, times
-from pytest_ralph.core.scenario import Scenario, Stage
+from pytest_ralph.core.quantity import duration, seconds, times, whole_number
+from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed, untested
 from pytest_ralph.core.timeline import CallEnded, CallStarted, CutShort, FaultMet, Stuck, Timeline, Waited
 from pytest_ralph.faults import Hang, Refuse, Status
 from pytest_ralph.marker import Decorator, attach, check_scenarios
+from pytest_ralph.skills._breaker_courses import (
+    CALLERS,
+    TOLERANCE,
+    BreakerCourse,
+    HalfOpen,
+    Interrupted,
+    Outage,
+    Refusals,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 CLIENT_ERRORS = (400, 401, 403, 404, 409, 422)
-CALLERS = 10
-"""How many call at the same moment when the breaker is half-open."""
 
-# By which fraction the time that a breaker stays open may be off.
-_TOLERANCE = 0.01
 # Virtual seconds that pass while the code looks at the clock.
 _SLACK = 0.01
-# How long a trial request takes: all other callers come to the breaker meanwhile.
-_TRIAL_SECONDS = 0.05
+
+
+_UNKNOWN_CALLS = (
+    "scenarios='manual' cannot be judged: an open breaker shows in calls that make no request, and where a "
+    "test injects its own faults nothing tells that there were any. Leave the argument out, and let the test "
+    "make one ordinary call; or leave the marker out, and assert in the test what each call does: that it "
+    "raises, and with ralph_upstream(...).requests that no request was added"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +93,9 @@ def circuit_breaker(
             stands inside of them.
         reset_after: How long none is made, in seconds or as text such as ``"1 min"``.
         half_open_calls: How many callers are let through to try when that time is over, from 1 to 9.
-        scenarios: ``manual`` for a test that injects its own faults; a breaker is then not judged, as nothing
-            tells where a call of the code begins.
+        scenarios: ``auto``. Other markers take ``manual`` for a test that injects its own faults, and this
+            one refuses it: nothing there tells one call of the code from the next, and so whether calls that
+            make no request were made at all.
 
     Raises:
         MarkerError: An argument is wrong.
@@ -100,228 +111,25 @@ def circuit_breaker(
         if function is not None and not callable(function):
             raise TypeError(f"takes keyword arguments only, such as failures=5, got {function!r}")
         check_scenarios(scenarios)
+        if scenarios == "manual":
+            raise ValueError(_UNKNOWN_CALLS)
         return CircuitBreaker(
-            failures=_count(failures, "failures", 100),
+            failures=whole_number(failures, name="failures", minimum=1, maximum=100),
             reset_after=seconds(reset_after, name="reset_after", exclusive=True),
-            half_open_calls=_count(half_open_calls, "half_open_calls", CALLERS - 1),
-            scenarios=scenarios,
+            half_open_calls=whole_number(
+                half_open_calls, name="half_open_calls", minimum=1, maximum=CALLERS - 1
+            ),
         )
 
     return attach("circuit-breaker", build, function)
 
 
-def _count(value: object, name: str, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise ValueError(f"{name} must be a whole number from 1 to {most}, got {value!r}")
-    return value
-
-
 # -- what is played -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Late(Fault):
-    """What another fault does, or the healthy answer, after a while."""
-
-    fault: Fault
-    seconds: float
-
-    def on_request(self, exchange: Exchange) -> Iterator[Step]:
-        yield Pause(seconds=self.seconds)
-        yield from self.fault.on_request(exchange)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Course(ABC):
-    """What the courses of a breaker have in common: how it is opened.
-
-    A half-open breaker may want several calls to succeed before it closes, so a play begins with as many.
-
-    Attributes:
-        failures: How many calls fail.
-        reset_after: Virtual seconds for which the breaker is open.
-        half_open_calls: How many callers it lets through then.
-    """
-
-    failures: int
-    reset_after: float
-    half_open_calls: int
-
-    @abstractmethod
-    def play(self, stage: Stage) -> None:
-        """Direct the play."""
-
-    @property
-    def failing(self) -> range:
-        """The calls that are meant to fail."""
-        return range(self.half_open_calls, self.half_open_calls + self.failures)
-
-    @property
-    def refused(self) -> int:
-        """The call that comes right after them."""
-        return self.failing.stop
-
-    def open(self, stage: Stage) -> bool:
-        """Let calls fail. Returns whether the next one makes no request any more."""
-        for _ in range(self.half_open_calls):
-            stage.call()
-        stage.inject()
-        for _ in self.failing:
-            stage.call()
-            if stage.timeline.of(Stuck, CutShort):
-                return False
-        before = len(faulted(stage.timeline))
-        stage.call()
-        return len(faulted(stage.timeline)) == before
-
-    def just_before(self, stage: Stage) -> None:
-        """Let time pass until the breaker is about to let calls through."""
-        _advance_to(stage, _last_failure(stage) + self.reset_after * (1 - _TOLERANCE))
-
-    def just_after(self, stage: Stage) -> None:
-        """Let time pass until the breaker has to let calls through."""
-        _advance_to(stage, _last_failure(stage) + self.reset_after * (1 + _TOLERANCE))
-
-    def fail_once_less(self, stage: Stage) -> None:
-        """As many attempts fail as the breaker has to stand, and a call comes after them."""
-        wanted = len(faulted(stage.timeline)) + self.failures - 1
-        stage.inject(times=self.failures - 1)
-        for _ in range(self.failures - 1):
-            if len(faulted(stage.timeline)) < wanted:
-                stage.call()
-        stage.heal()
-        stage.call()
-
-
-def _last_failure(stage: Stage) -> float:
-    return max((each.ended or each.started for each in faulted(stage.timeline)), default=0.0)
-
-
-def _advance_to(stage: Stage, moment: float) -> None:
-    """Let time pass up to a moment; each call ends with an event, so the last of them tells the time."""
-    left = moment - stage.timeline[-1].at
-    if left > 0:
-        stage.advance(left)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outage(_Course):
-    """A service fails for so many calls, and is healthy long before it is asked again.
-
-    Calls: healthy ones, failing ones, one that is refused, one just before the time is up, as many after it
-    as close the breaker, and at last, after one failure less than opens it, one that must still come through.
-    """
-
-    @property
-    def silent(self) -> tuple[int, ...]:
-        """The call just before the time is up."""
-        return (self.refused + 1,)
-
-    @property
-    def flowing(self) -> range:
-        """The calls after the time is up."""
-        return range(self.refused + 2, self.refused + 2 + self.half_open_calls)
-
-    def play(self, stage: Stage) -> None:
-        """Direct the play."""
-        if not self.open(stage):
-            return
-        stage.heal()
-        self.just_before(stage)
-        stage.call()
-        self.just_after(stage)
-        for _ in self.flowing:
-            stage.call()
-        # Right after the breaker has closed: another success would hide that it still counts old failures.
-        if self.failures > 1:
-            self.fail_once_less(stage)
-
-
-@dataclass(frozen=True, kw_only=True)
-class HalfOpen(_Course):
-    """When the time is up, many call at once: first while the service still fails, then when it is healthy.
-
-    Calls: as of an outage up to the refused one; many at once, one right after them, one just before the time
-    is up once more, many at once, and more that flow.
-    """
-
-    @property
-    def failing_trial(self) -> int:
-        """The callers at once whose trial fails."""
-        return self.refused + 1
-
-    @property
-    def silent(self) -> tuple[int, ...]:
-        """The calls after that trial: at once, and just before the time is up again."""
-        return self.refused + 2, self.refused + 3
-
-    @property
-    def trial(self) -> int:
-        """The callers at once whose trial succeeds."""
-        return self.refused + 4
-
-    @property
-    def flowing(self) -> range:
-        """The calls after that."""
-        return range(self.refused + 5, self.refused + 6 + self.half_open_calls)
-
-    def play(self, stage: Stage) -> None:
-        """Direct the play."""
-        if not self.open(stage):
-            return
-        self.just_after(stage)
-        before = len(faulted(stage.timeline))
-        stage.inject(_Late(Status(503), _TRIAL_SECONDS))
-        stage.call_at_once(CALLERS)
-        stage.heal()
-        if len(faulted(stage.timeline)) == before:
-            return
-        stage.call()
-        self.just_before(stage)
-        stage.call()
-        self.just_after(stage)
-        stage.inject(_Late(Fault(), _TRIAL_SECONDS))
-        stage.call_at_once(CALLERS)
-        stage.heal()
-        for _ in self.flowing:
-            stage.call()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interrupted(_Course):
-    """Twice one failure less than opens the breaker, each time with a success after them.
-
-    Attributes:
-        whole_calls: Whether so many calls fail, with all their retries, rather than so many attempts.
-    """
-
-    whole_calls: bool = False
-
-    def play(self, stage: Stage) -> None:
-        """Direct the play."""
-        for _ in range(self.half_open_calls):
-            stage.call()
-        for _ in range(2):
-            if self.whole_calls:
-                stage.inject()
-                for _ in range(self.failures - 1):
-                    stage.call()
-                stage.heal()
-                stage.call()
-            else:
-                self.fail_once_less(stage)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refusals(_Course):
-    """The service answers so many calls, and one more, with an error that is the client's."""
-
-    def play(self, stage: Stage) -> None:
-        """Direct the play."""
-        self.open(stage)
-
-
-def _scenario(name: str, fault: Fault, kind: type[_Course], spec: CircuitBreaker, **more: bool) -> Scenario:
+def _scenario(
+    name: str, fault: Fault, kind: type[BreakerCourse], spec: CircuitBreaker, **more: bool
+) -> Scenario:
     given = {"failures": spec.failures, "reset_after": spec.reset_after}
     course = kind(half_open_calls=spec.half_open_calls, **given, **more)  # type: ignore[arg-type]
     parts = [
@@ -371,7 +179,7 @@ class _Story:
     """A play of a breaker, call by call: what of it concerns the operation that the fault is aimed at."""
 
     play: Play
-    course: _Course
+    course: BreakerCourse
 
     @cached_property
     def aimed(self) -> tuple[Attempt, ...]:
@@ -463,22 +271,14 @@ class _Story:
         return failed(expected, observed, location or self.location, Timeline(tuple(shown)))
 
 
-_UNKNOWN_CALLS = (
-    "where a test injects its own faults, nothing tells one call of the code from the next: let a breaker be "
-    "judged by generated scenarios"
-)
-
-
 def _judge(
-    *judges: tuple[type[_Course], Callable[[CircuitBreaker, _Story, Any], Verdict | None]],
+    *judges: tuple[type[BreakerCourse], Callable[[CircuitBreaker, _Story, Any], Verdict | None]],
 ) -> Callable[[CircuitBreaker, Play], Verdict | None]:
     """A judge that looks at a play in the way of its course."""
 
     def judge(spec: CircuitBreaker, play: Play) -> Verdict | None:
-        if play.scenario.manual:
-            return untested(_UNKNOWN_CALLS)
         course = play.scenario.course
-        if not isinstance(course, _Course) or not play.timeline.of(CallStarted):
+        if not isinstance(course, BreakerCourse) or not play.timeline.of(CallStarted):
             return untested("the call makes no request that a fault could hit: see exercised")
         story = _Story(play=play, course=course)
         if (left_over := _left_over(story)) is not None:
@@ -500,7 +300,7 @@ def _left_over(story: _Story) -> Verdict | None:
     )
 
 
-def _opens(spec: CircuitBreaker, story: _Story, course: _Course) -> Verdict | None:
+def _opens(spec: CircuitBreaker, story: _Story, course: BreakerCourse) -> Verdict | None:
     """After so many failures, the next call makes no request."""
     expected = f"no request after {times(spec.failures, 'consecutive failure')}"
     endless = story.play.timeline.of(Stuck, CutShort)
@@ -547,7 +347,7 @@ def _success_between(story: _Story) -> Attempt | None:
     )
 
 
-def _fails_fast(spec: CircuitBreaker, story: _Story, course: _Course) -> Verdict | None:
+def _fails_fast(spec: CircuitBreaker, story: _Story, course: BreakerCourse) -> Verdict | None:
     """A call that makes no request ends at once."""
     if not story.is_open:
         return None
@@ -572,7 +372,7 @@ def _stays_open(spec: CircuitBreaker, story: _Story, course: Outage | HalfOpen) 
             break
         since = story.opened(call)
         # The last of them is made a little before the time is up: half-way from there, it is over.
-        up = since + spec.reset_after * (1 - _TOLERANCE / 2)
+        up = since + spec.reset_after * (1 - TOLERANCE / 2)
         early = next((each for each in story.of(call) if each.started < up), None)
         if early is not None:
             again = " again, because a trial failed," if isinstance(course, HalfOpen) else ""
@@ -628,7 +428,7 @@ def _half_open_limit(spec: CircuitBreaker, story: _Story, course: HalfOpen) -> V
             continue
         known = min(each.ended or each.started for each in made)
         # Once a trial has succeeded, others may follow; once it has failed, none until the time is up again.
-        until = known if call == course.trial else known + spec.reset_after * (1 - _TOLERANCE / 2)
+        until = known if call == course.trial else known + spec.reset_after * (1 - TOLERANCE / 2)
         at_once = [each for each in made if each.started < known]
         through = max(len(at_once), len({each.thread for each in made if each.started < until}))
         if through != spec.half_open_calls:
@@ -642,7 +442,7 @@ def _half_open_limit(spec: CircuitBreaker, story: _Story, course: HalfOpen) -> V
     return verdict
 
 
-def _opens_early(spec: CircuitBreaker, story: _Story, course: _Course) -> Verdict | None:
+def _opens_early(spec: CircuitBreaker, story: _Story, course: BreakerCourse) -> Verdict | None:
     """It does not open before that many failures."""
     if not story.failures:
         return None

@@ -18,12 +18,12 @@ from pytest_ralph.core.metrics import Metric, Series, signed
 from pytest_ralph.core.outcomes import FAILURE, SUCCESS, Call, calls
 from pytest_ralph.core.quantity import duration, times
 from pytest_ralph.core.scenario import Calls, Scenario
-from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed
+from pytest_ralph.core.skill import PASSED, Criterion, Play, Verdict, failed
 from pytest_ralph.core.timeline import Exported
 from pytest_ralph.faults import Status
 from pytest_ralph.marker import Decorator, attach, check_scenarios
 from pytest_ralph.skills._fields import one_of
-from pytest_ralph.skills._observed import STATUS_503, endless, played
+from pytest_ralph.skills._observed import STATUS_503, endless, measuring, played
 
 ALWAYS = "always"
 TYPES = ("counter", "gauge", "histogram", "summary")
@@ -395,13 +395,9 @@ def _rows(spec: EmitsMetric) -> tuple[Scenario, ...]:
 _DOES = {SUCCESS: "succeed", FAILURE: "fail"}
 _NO_METRIC = "there is no metric of that name: see metric-exists"
 
-SKILL = Skill(
+SKILL = measuring(
     id="emits-metric",
-    marker="emits_metric",
     title="counts and measures what happens",
-    phase="observability",
-    measures=True,
-    keep=lambda _: "what the code does, which requests it makes, and what it logs",
     criteria=(
         Criterion(
             id="metric-exists",

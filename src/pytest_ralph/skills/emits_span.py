@@ -9,11 +9,11 @@ from typing import Any
 from pytest_ralph.core.masking import short
 from pytest_ralph.core.outcomes import FAILURE, SUCCESS, Call, calls
 from pytest_ralph.core.scenario import Scenario
-from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed
+from pytest_ralph.core.skill import PASSED, Criterion, Play, Verdict, failed
 from pytest_ralph.core.timeline import Traced
 from pytest_ralph.marker import Decorator, attach, check_scenarios
 from pytest_ralph.skills._fields import Field, fields_of, one_of
-from pytest_ralph.skills._observed import endless, played
+from pytest_ralph.skills._observed import endless, measuring, played
 
 ALWAYS = "always"
 _WHENS = (ALWAYS, SUCCESS, FAILURE)
@@ -156,13 +156,9 @@ def _everything(_: EmitsSpan) -> tuple[Scenario, ...]:
 
 _NO_SPAN = "there is no span of that name: see span-emitted"
 
-SKILL = Skill(
+SKILL = measuring(
     id="emits-span",
-    marker="emits_span",
     title="shows what happens as a span of a trace",
-    phase="observability",
-    measures=True,
-    keep=lambda _: "what the code does, which requests it makes, and what it logs",
     criteria=(
         Criterion(
             id="span-emitted",

@@ -181,7 +181,7 @@ def _serves_fallback(spec: Fallback, play: Play) -> Verdict | None:
     for call in judged:
         expected = f"the call returns {_substitute(spec)}"
         end = _end(call)
-        if end is not None and end.error is not None:
+        if end is not None and (end.endless or end.error is not None):
             return failed(expected, end.text(), _cause(call) or end.location, play.timeline)
         values = call.of(HandedOver)
         if not values and spec.returns is not None:
@@ -396,7 +396,7 @@ def _end(call: Timeline) -> CallEnded | None:
 
 def _returned(call: Timeline) -> bool:
     end = _end(call)
-    return end is not None and end.error is None
+    return end is not None and end.error is None and not end.endless
 
 
 def _cause(call: Timeline) -> Location | None:

@@ -7,13 +7,15 @@ whoever comes back before it.
 from __future__ import annotations
 
 import math
+import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, overload
 
 from pytest_ralph.core.attempts import Attempt, Operation, attempts, ended_badly, operations
 from pytest_ralph.core.quantity import duration, seconds, times
-from pytest_ralph.core.scenario import Scenario
+from pytest_ralph.core.scenario import Calls, Course, Scenario, Stage
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed
 from pytest_ralph.core.timeline import Answered, CallEnded, CutShort, FaultMet, Stuck
 from pytest_ralph.faults import RateLimited
@@ -124,8 +126,40 @@ def _spec(retry_after: object, max_wait: object, scenarios: str) -> RateLimit:
 # -- what is played -----------------------------------------------------------------------------------------
 
 
-def _limited(fault: RateLimited, name: str) -> Scenario:
-    return Scenario(id=f"rate-limited-{name}", fault=fault)
+@dataclass(frozen=True, kw_only=True)
+class Abroad:
+    """One call, where clocks on the wall do not show the time of dates in headers.
+
+    These are in GMT (RFC 9110, 5.6.7), and so is the clock of most containers and pipelines: code that takes
+    them for local time would be right there by chance.
+
+    Attributes:
+        zone: The time zone, as in the environment variable ``TZ`` (POSIX 1003.1, 8.3).
+    """
+
+    zone: str = "RALPH-05:30"
+
+    def play(self, stage: Stage) -> None:
+        """Direct the play."""
+        before = os.environ.get("TZ")
+        try:
+            _set_zone(self.zone)
+            stage.inject()
+            stage.call()
+        finally:
+            _set_zone(before)
+
+
+def _set_zone(zone: str | None) -> None:
+    os.environ.pop("TZ", None)
+    if zone is not None:
+        os.environ["TZ"] = zone
+    if hasattr(time, "tzset"):  # not on Windows
+        time.tzset()
+
+
+def _limited(fault: RateLimited, name: str, course: Course | None = None) -> Scenario:
+    return Scenario(id=f"rate-limited-{name}", fault=fault, course=course or Calls())
 
 
 def _in_seconds(spec: RateLimit) -> tuple[Scenario, ...]:
@@ -135,7 +169,7 @@ def _in_seconds(spec: RateLimit) -> tuple[Scenario, ...]:
 
 def _as_date(spec: RateLimit) -> tuple[Scenario, ...]:
     wait = spec.retry_after
-    return (_limited(RateLimited(wait, form="http-date"), f"until-date-in-{wait}s"),)
+    return (_limited(RateLimited(wait, form="http-date"), f"until-date-in-{wait}s", Abroad()),)
 
 
 def _beyond(spec: RateLimit) -> tuple[Scenario, ...]:
@@ -333,7 +367,8 @@ SKILL = Skill(
             fix=lambda _: (
                 "Read Retry-After as a date where it is no number, with "
                 "email.utils.parsedate_to_datetime, and wait for as long as it is ahead, not cut to whole "
-                "seconds"
+                "seconds; it is in GMT, and local time is another one (time.mktime and datetime.now() are "
+                "local)"
             ),
         ),
         Criterion(

@@ -20,9 +20,8 @@ from pytest_ralph.core.masking import short
 from pytest_ralph.core.quantity import durations, seconds, times
 from pytest_ralph.core.scenario import Calls, Scenario, once
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed
-from pytest_ralph.core.timeline import CallStarted, CutShort, Logged, Timeline
+from pytest_ralph.core.timeline import CallStarted, CutShort, Logged, Timeline, named
 from pytest_ralph.faults import Hang, Raises, Refuse, Reset, Status, Truncate, Unreachable
-from pytest_ralph.faults.exceptions import named
 from pytest_ralph.marker import Decorator, attach, check_scenarios
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -12,11 +12,12 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from pytest_ralph import faults
-from pytest_ralph.core.attempts import Attempt, attempts
+from pytest_ralph.core.attempts import attempts
 from pytest_ralph.core.fault import Fault, Kind, can_show
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.masking import short
@@ -38,9 +39,8 @@ from pytest_ralph.core.timeline import (
     Timeline,
     Tried,
     Unmatched,
-    classes,
 )
-from pytest_ralph.marker import Decorator, attach
+from pytest_ralph.marker import Decorator, attach, exception_classes
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -112,10 +112,6 @@ class Survives:
             ]
         )
 
-    def allows(self, end: CallEnded) -> bool:
-        """Whether a call ended with one of the exceptions, or with one derived from them."""
-        return any(classes(each)[0] in end.kinds for each in self.raises)
-
 
 @overload
 def survives(function: F, /) -> F: ...
@@ -170,7 +166,7 @@ def survives(
             raise ValueError(f"header must be the name of a header, got {header!r}")
         return Survives(
             examples=whole_number(examples, name="examples", minimum=1),
-            raises=_exceptions(raises),
+            raises=exception_classes(raises, name="raises", example="PaymentError"),
             max_requests=(
                 None if max_requests is None else whole_number(max_requests, name="max_requests", minimum=1)
             ),
@@ -181,16 +177,6 @@ def survives(
         )
 
     return attach("survives", build, function)
-
-
-def _exceptions(value: object) -> tuple[type[Exception], ...]:
-    given = value if isinstance(value, tuple) else (value,)
-    for each in given:
-        if not isinstance(each, type) or not issubclass(each, Exception):
-            raise TypeError(f"raises must be an exception class or a tuple of them, got {value!r}")
-    if not given:
-        raise ValueError("raises names no exception: name what the code may raise, such as PaymentError")
-    return given
 
 
 def _names(kinds: Iterable[type[Exception]]) -> str:
@@ -215,15 +201,21 @@ class Search:
     spec: Survives
 
     def play(self, stage: Stage) -> None:
-        """Search, with an ordinary call before it to compare with."""
+        """Try what earlier runs have found, then search; with an ordinary call before it to compare with."""
         seeds = random.Random(random.getrandbits(64))
         with stage.searching():
             healthy = stage.case({})
-            searching = Searching(
-                spec=self.spec, stage=stage, seeds=seeds, usual=_effects(self.spec, healthy)
-            )
+            usual = _effects(self.spec, healthy)
+            known = Searching(spec=self.spec, stage=stage, seeds=seeds, usual=usual)
+            replayed = known.replayed()
+            # This one knows nothing of the replay, and so finds the same whatever earlier runs have found.
+            searching = Searching(spec=self.spec, stage=stage, seeds=seeds, usual=usual)
             searched = searching.searched()
-        for event in (Tried(at=0.0, argument="", call="", case=healthy), *searching.noted, searched):
+        noted = searching.noted
+        if replayed.keys() - searched.found.keys():
+            found, cases = {**replayed, **searched.found}, searched.cases + known.cases
+            searched, noted = replace(searched, found=found, cases=cases), [*noted, *known.noted]
+        for event in (Tried(at=0.0, argument="", call="", case=healthy), *noted, searched):
             stage.note(event)
 
 
@@ -251,20 +243,27 @@ class Searching:
     noted: list[Event] = field(default_factory=list)
     trouble: str = ""
 
+    def replayed(self) -> dict[str, Tried]:
+        """Try what earlier runs have found."""
+        from pytest_ralph.skills._search import replay
+
+        found = {kind: self._smallest(kind, replay) for kind in (_BROKEN, _ENDLESS)}
+        return {kind: tried for kind, tried in found.items() if tried is not None}
+
     def searched(self) -> Searched:
         """Search for all that there is to find."""
+        from pytest_ralph.skills._search import search
+
         found: dict[str, Tried] = {}
         for kind in (_BROKEN, _ENDLESS):
             # What the first search has not come by in all its cases need not be searched for.
             if kind == _BROKEN or kind in self.seen or found:
-                smallest = self._smallest(kind)
+                smallest = self._smallest(kind, partial(search, seed=self.seeds.getrandbits(64)))
                 if smallest is not None:
                     found[kind] = smallest
         return Searched(at=0.0, argument="", cases=self.cases, found=found, trouble=self.trouble)
 
-    def _smallest(self, kind: str) -> Tried | None:
-        from pytest_ralph.skills._search import search
-
+    def _smallest(self, kind: str, look: Callable[..., bool]) -> Tried | None:
         last: list[Tried] = []
 
         def shows(schedule: Schedule) -> bool:
@@ -276,11 +275,10 @@ class Searching:
             return shown == kind
 
         try:
-            search(
+            look(
                 schedules(self.stage.services, self.stage.pool(POOL)),
                 shows,
                 examples=self.spec.examples,
-                seed=self.seeds.getrandbits(64),
                 name=f"{self.stage.test} survives {kind}",
             )
         except Exception as error:  # noqa: BLE001 - the code under test may do anything to a search
@@ -289,6 +287,8 @@ class Searching:
 
     def _case(self, schedule: Schedule) -> Timeline:
         case = self.stage.case({}, faults=schedule)
+        if case.of(FaultMet) and not case.of(Stuck, CutShort):
+            case = self.stage.afterwards()
         self.cases += bool(case.of(FaultMet))
         if not self.noted:
             self.noted += [event for event in case if isinstance(event, (Escaped, Outside, Unmatched))][:1]
@@ -364,11 +364,13 @@ class Breach:
         expected: What should.
         observed: What was.
         location: The user's line.
+        case: What happened, as far as it shows that.
     """
 
     expected: str
     observed: str
     location: Location | None
+    case: Timeline
 
 
 def broken(spec: Survives, case: Timeline, usual: Counter[str]) -> Breach | None:
@@ -376,73 +378,105 @@ def broken(spec: Survives, case: Timeline, usual: Counter[str]) -> Breach | None
 
     Args:
         spec: What must hold.
-        case: What happened in the call.
+        case: What happened in the call, and in an ordinary one after it.
         usual: How often each operation takes effect in the healthy call.
     """
-    made = attempts(case)
-    where = next((each.location for each in made if each.location), None)
-    end = case.of(CallEnded)[-1]
+    first = case.call(0)
     return (
-        _wrong_answer(end, where)
-        or _wrong_exception(spec, end, where)
-        or _twice(_effects(spec, case), usual, made)
-        or _too_many(spec, made, where)
-        or _too_long(spec, case, where)
+        _wrong_answer(first)
+        or _wrong_exception(spec, first)
+        or _twice(spec, first, usual)
+        or _too_many(spec, first)
+        or _too_long(spec, first)
+        or _once_more(spec, case, usual)
     )
 
 
-def _wrong_answer(end: CallEnded, where: Location | None) -> Breach | None:
+def _where(case: Timeline) -> Location | None:
+    """The user's line that made the first request."""
+    return next((each.location for each in attempts(case) if each.location), None)
+
+
+def _wrong_answer(case: Timeline) -> Breach | None:
+    end = case.of(CallEnded)[-1]
     if not end.own:
         return None
     return Breach(
         expected="what is returned is right",
         observed=f"the call returned, and the test found fault with that: {end.error}",
-        location=where or end.location,
+        location=_where(case) or end.location,
+        case=case,
     )
 
 
-def _wrong_exception(spec: Survives, end: CallEnded, where: Location | None) -> Breach | None:
-    if end.error is None or end.own or spec.allows(end):
+def _wrong_exception(spec: Survives, case: Timeline) -> Breach | None:
+    end = case.of(CallEnded)[-1]
+    if end.error is None or end.own or end.is_of(spec.raises):
         return None
     return Breach(
         expected=f"raises only {_names(spec.raises)}",
         observed=f"raised {end.error}",
-        location=end.location or where,
+        location=end.location or _where(case),
+        case=case,
     )
 
 
-def _twice(done: Counter[str], usual: Counter[str], made: Iterable[Attempt]) -> Breach | None:
-    for name, count in sorted(done.items()):
+def _twice(spec: Survives, case: Timeline, usual: Counter[str]) -> Breach | None:
+    for name, count in sorted(_effects(spec, case).items()):
         # What the healthy call never does may be done once.
         most = max(usual[name], 1)
         if count > most:
-            found = (each for each in made if f"{each.name} of {each.upstream}" == name)
             return Breach(
                 expected=f"{times(most, 'effect')} of {name}",
                 observed=f"{times(count, 'effect')}",
-                location=next((each.location for each in found if each.location), None),
+                location=_who(case, name),
+                case=case,
             )
     return None
 
 
-def _too_many(spec: Survives, made: list[Attempt], where: Location | None) -> Breach | None:
+def _who(case: Timeline, name: str) -> Location | None:
+    """The user's line that performed an operation first."""
+    found = (each for each in attempts(case) if f"{each.name} of {each.upstream}" == name)
+    return next((each.location for each in found if each.location), None)
+
+
+def _once_more(spec: Survives, case: Timeline, usual: Counter[str]) -> Breach | None:
+    """What the next call does again, such as one that sends what an earlier one has kept for later."""
+    before = _effects(spec, case.call(0))
+    for name, count in sorted(_effects(spec, case).items()):
+        most = max(usual[name], 1)
+        if before[name] and count > 2 * most:
+            return Breach(
+                expected=f"{times(2 * most, 'effect')} of {name} in this call and an ordinary one after it",
+                observed=f"{times(count, 'effect')}",
+                location=_who(case, name),
+                case=case,
+            )
+    return None
+
+
+def _too_many(spec: Survives, case: Timeline) -> Breach | None:
+    made = attempts(case)
     if spec.max_requests is None or len(made) <= spec.max_requests:
         return None
     return Breach(
         expected=f"at most {times(spec.max_requests, 'request')}",
         observed=times(len(made), "request"),
-        location=where,
+        location=_where(case),
+        case=case,
     )
 
 
-def _too_long(spec: Survives, case: Timeline, where: Location | None) -> Breach | None:
+def _too_long(spec: Survives, case: Timeline) -> Breach | None:
     took = case.of(CallEnded)[-1].at - case.of(CallStarted)[-1].at
     if spec.max_seconds is None or took <= spec.max_seconds + _SLACK:
         return None
     return Breach(
         expected=f"ends within {duration(spec.max_seconds)}",
         observed=f"it took {duration(took)}",
-        location=where,
+        location=_where(case),
+        case=case,
     )
 
 
@@ -455,7 +489,7 @@ def _invariants_hold(spec: Survives, play: Play) -> Verdict | None:
         (healthy,) = play.timeline.of(Tried)
         breach = broken(spec, tried.case, _effects(spec, healthy.case))
         assert breach is not None
-        return _failed(tried, breach.expected, breach.observed, breach.location)
+        return _failed(replace(tried, case=breach.case), breach.expected, breach.observed, breach.location)
     return None
 
 
@@ -465,9 +499,10 @@ def _hangs(spec: Survives, play: Play) -> Verdict | None:
         tried = searched.found.get(_ENDLESS)
         if tried is None:
             return _no_search(searched) or PASSED
-        where = next((each.location for each in attempts(tried.case) if each.location), None)
         stuck = tried.case.of(Stuck, CutShort)[-1]
-        return _failed(tried, "the call ends", stuck.text(), stuck.location or where)
+        at_once = tried.case.call(0).of(Stuck, CutShort)
+        expected = "the call ends" if at_once else "the call and an ordinary one after it end"
+        return _failed(tried, expected, stuck.text(), stuck.location or _where(tried.case))
     return None
 
 

@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,8 +23,8 @@ from pytest_ralph.core.masking import short
 from pytest_ralph.core.quantity import whole_number
 from pytest_ralph.core.scenario import HEALTHY, Scenario, Stage
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Status, Verdict, untested
-from pytest_ralph.core.timeline import CallEnded, Event, Outside, Searched, Timeline, Tried, Unmatched
-from pytest_ralph.marker import Decorator, attach, check_arguments
+from pytest_ralph.core.timeline import CallEnded, Event, Outside, Searched, Timeline, Tried, Unmatched, named
+from pytest_ralph.marker import Decorator, attach, check_arguments, exception_classes
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -54,7 +55,7 @@ class ValidatesInput:
     @property
     def kinds(self) -> Kinds:
         """Full names of the exceptions that are a rejection."""
-        return tuple(f"{each.__module__}.{each.__qualname__}" for each in self.rejects)
+        return tuple(named(each) for each in self.rejects)
 
     @property
     def rejection(self) -> str:
@@ -169,10 +170,8 @@ def _strategies(given: Mapping[str, object]) -> Strategies:
 
 
 def _exceptions(value: object) -> tuple[type[Exception], ...]:
-    classes = value if isinstance(value, tuple) else (value,)
-    for each in classes:
-        if not isinstance(each, type) or not issubclass(each, Exception):
-            raise TypeError(f"rejects must be an exception class or a tuple of them, got {value!r}")
+    given = exception_classes(value, name="rejects", example="ValueError")
+    for each in given:
         if each is Exception:
             raise ValueError(
                 "rejects=Exception would take any crash for a rejection: name what the code raises"
@@ -182,9 +181,7 @@ def _exceptions(value: object) -> tuple[type[Exception], ...]:
                 "rejects must not be AssertionError: python -O takes assert statements away, so they reject "
                 "nothing in production"
             )
-    if not classes:
-        raise ValueError("rejects names no exception: name what the code raises, such as ValueError")
-    return classes
+    return given
 
 
 def _check_plain(function: Callable[..., Any]) -> None:
@@ -215,12 +212,14 @@ class Search:
     examples: int
 
     def play(self, stage: Stage) -> None:
-        """Search, with an ordinary call before and after it."""
+        """Try what earlier runs have found, then search; with an ordinary call before and after it."""
         seeds = random.Random(random.getrandbits(64))
         with stage.searching():
-            searching = Searching(search=self, stage=stage, seeds=seeds)
             stage.note(stage.follow("", {}))
-            stage.note(searching.searched())
+            replayed = Searching(search=self, stage=stage, seeds=seeds).replayed()
+            # This one knows nothing of the replay, and so finds the same whatever earlier runs have found.
+            searched = Searching(search=self, stage=stage, seeds=seeds).searched()
+            stage.note(replace(searched, found={**replayed, **searched.found}))
             stage.note(stage.follow("", {}))
 
 
@@ -246,14 +245,28 @@ class Searching:
     def __post_init__(self) -> None:
         self.seen: dict[str, tuple[object, Timeline]] = {}
 
+    @property
+    def kinds(self) -> Kinds:
+        """What is searched for."""
+        return (_REFUSED,) if self.search.rejects is None else (_ACCEPTED, _CROSSED)
+
+    def replayed(self) -> dict[str, Tried]:
+        """Try what earlier runs have found."""
+        from pytest_ralph.skills._search import replay
+
+        found = {kind: self._smallest(kind, replay) for kind in self.kinds}
+        return {kind: tried for kind, tried in found.items() if tried is not None}
+
     def searched(self) -> Searched:
         """Search for all that there is to find."""
+        from pytest_ralph.skills._search import search
+
         found: dict[str, Tried] = {}
-        first = _REFUSED if self.search.rejects is None else _ACCEPTED
-        for kind in (first, _CROSSED):
+        first, *_ = self.kinds
+        for kind in self.kinds:
             # What the first search has not come by in all its cases need not be searched for.
-            if kind == first or ((kind in self.seen or first in found) and self.search.rejects is not None):
-                smallest = self._smallest(kind)
+            if kind == first or kind in self.seen or first in found:
+                smallest = self._smallest(kind, partial(search, seed=self.seeds.getrandbits(64)))
                 if smallest is not None:
                     found[kind] = smallest
         if not found and _UNCLEAR in self.seen:
@@ -262,9 +275,7 @@ class Searching:
             at=0.0, argument=self.search.argument, cases=self.cases, found=found, trouble=self.trouble
         )
 
-    def _smallest(self, kind: str) -> Tried | None:
-        from pytest_ralph.skills._search import search
-
+    def _smallest(self, kind: str, look: Callable[..., bool]) -> Tried | None:
         last: list[tuple[object, Timeline]] = []
 
         def shows(value: object) -> bool:
@@ -277,11 +288,10 @@ class Searching:
             return kind in shown
 
         try:
-            search(
+            look(
                 self.search.strategy,
                 shows,
                 examples=self.search.examples,
-                seed=self.seeds.getrandbits(64),
                 name=f"{self.stage.test} {self.search.argument} {kind}",
             )
         except Exception as error:  # noqa: BLE001 - the strategy is the user's code
@@ -327,12 +337,12 @@ def _reception(ended: CallEnded, rejects: Kinds) -> str:
 
 
 def _is_outcome(ended: CallEnded, name: str) -> bool:
-    # pytest's own exceptions give builtins as their module.
-    return f"builtins.{name}" in ended.kinds
+    # pytest's own exceptions pretend to be built in.
+    return name in ended.kinds
 
 
 def _is_assertion(ended: CallEnded) -> bool:
-    return "builtins.AssertionError" in ended.kinds or _is_outcome(ended, "Failed")
+    return "AssertionError" in ended.kinds or _is_outcome(ended, "Failed")
 
 
 def _crossings(case: Timeline) -> list[Event]:
@@ -352,7 +362,7 @@ def _observed(tried: Tried) -> str:
         did = "returned"
     elif _is_assertion(ended) and (ended.own or _is_outcome(ended, "Failed")):
         did = f"returned, and then the test itself failed ({ended.error})"
-    elif "builtins.AssertionError" in ended.kinds:
+    elif "AssertionError" in ended.kinds:
         did = f"raised {ended.error}, which python -O takes away if it comes from an assert"
     else:
         did = f"raised {ended.error}"

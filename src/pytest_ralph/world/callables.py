@@ -24,7 +24,17 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_ralph.core.fault import CallStep, Fault, Hold, Kind, Pause, Request, Throw
 from pytest_ralph.core.location import Location
-from pytest_ralph.core.timeline import Event, FaultMet, GaveUp, Raised, Requested, Returned, Stuck
+from pytest_ralph.core.timeline import (
+    Event,
+    FaultMet,
+    GaveUp,
+    Raised,
+    Requested,
+    Returned,
+    Stuck,
+    classes,
+    named,
+)
 from pytest_ralph.world.endings import Ended, NeverEnds
 from pytest_ralph.world.injecting import Injectable
 from pytest_ralph.world.patching import put
@@ -184,7 +194,7 @@ class Dependency(Injectable):
                 Raised,
                 attempt,
                 error=_told(error),
-                types=tuple(map(_named, _kinds(error))),
+                types=classes(type(error)),
             )
             raise
         except BaseException:
@@ -282,17 +292,9 @@ def _trio() -> Any:
     return None
 
 
-def _named(kind: type[BaseException]) -> str:
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
 def _told(error: Exception) -> str:
-    text, name = " ".join(str(error).split()), _named(type(error))
+    text, name = " ".join(str(error).split()), named(type(error))
     return f"{name}: {text}" if text else name
-
-
-def _kinds(error: Exception) -> list[type[BaseException]]:
-    return [kind for kind in type(error).__mro__ if issubclass(kind, BaseException)]
 
 
 def _shown(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bytes:

@@ -456,15 +456,16 @@ class Network:
         tls = None if dismissed else self._tls(endpoint, met.problem)
         service = ServiceConnection(sock, endpoint.upstream, _Host(self), met.attempt, tls)
         service.dismissing, service.trustworthy = dismissed, met.problem is None
+        # Who opens it sends first; trio sends by a method that it bound before the seams were in place.
+        location, site = self._recorder.place()
         end = ClientEnd(
             fd=fd,
             inode=inode(fd),
             endpoint=endpoint,
             service=service,
             timeout=timeout,
-            location=self._recorder.here(),
-            # Who opens it sends first; trio sends by a method that it bound before the seams were in place.
-            site=self._recorder.site(),
+            location=location,
+            site=site,
             thread=strand(),
         )
         self._ends[end.inode] = end

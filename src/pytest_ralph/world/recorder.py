@@ -123,6 +123,10 @@ class Recorder:
         """Every line of the user's that led here."""
         return self._locator.site()
 
+    def place(self) -> tuple[Location | None, tuple[tuple[str, int], ...]]:
+        """Both of them at once."""
+        return self._locator.place()
+
     def is_user(self, filename: str) -> bool:
         """Whether a file holds the user's code or tests."""
         return self._locator.is_user(filename)

@@ -279,8 +279,8 @@ class Client:
 
     def sends(self, end: ClientEnd) -> None:
         """Remember which line of the user's sends."""
-        end.location = self._recorder.here() or end.location
-        end.site = self._recorder.site() or end.site
+        location, site = self._recorder.place()
+        end.location, end.site = location or end.location, site or end.site
         end.thread = strand()
         if end.timeout == 0:
             # An event loop would take an exception here for one of its own: the network ends the connection.
