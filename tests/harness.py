@@ -11,6 +11,7 @@ import sys
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 # Inner runs forget what they import; what is imported here stays, and each of them is faster by that.
@@ -26,6 +27,7 @@ import tenacity  # noqa: F401
 import trustme  # noqa: F401
 
 import pytest_ralph as ralph
+from tests import subjects
 
 HEADER = """
 import pytest
@@ -98,6 +100,13 @@ def _subjects(call: str) -> str:
     return ", ".join(["charges", *sorted(named), "timeouts"])
 
 
+def _forget_subjects() -> None:
+    """Let no module that an inner run loaded be found as a part of its package, for it is loaded anew."""
+    for name, value in list(vars(subjects).items()):
+        if isinstance(value, ModuleType) and value.__name__ not in sys.modules:
+            delattr(subjects, name)
+
+
 def _without(arguments: tuple[str, ...]) -> list[str]:
     """Options that leave out plugins: pytest-rerunfailures starts a server in a thread that never ends."""
     asked = {"--reruns", "rerunfailures"} & set(arguments)
@@ -120,6 +129,7 @@ class Project:
         """Run pytest in this process."""
         options = [*_without(arguments), "-p", "no:cacheprovider"]
         result = self.pytester.runpytest_inprocess(*options, *arguments)
+        _forget_subjects()
         return self._outcome(int(result.ret), str(result.stdout) + str(result.stderr), report)
 
     def run_apart(self, *arguments: str, report: str = ".ralph/report.json") -> Outcome:
