@@ -26,6 +26,9 @@ _rlock_acquire, _rlock_release, _rlock_is_owned = _RLOCK.acquire, _RLOCK.release
 # From CPython 3.13 on, threads are joined by a handle of their own rather than by a lock.
 _HANDLE: Any = getattr(_thread, "_ThreadHandle", None)
 
+# Who waits for a lock, by its id, in the order they came.
+Lines = dict[int, list[list[bool]]]
+
 
 def install(scheduler: Scheduler, recorder: Recorder) -> Undo:
     """Let contended locks be waited for in virtual time. Returns what undoes it."""
@@ -45,12 +48,14 @@ def install(scheduler: Scheduler, recorder: Recorder) -> Undo:
 def _acquire(
     original: Callable[..., bool], scheduler: Scheduler, recorder: Recorder, name: str
 ) -> Callable[..., bool]:
+    lines: Lines = {}
+
     def acquire(self: Any, blocking: bool = True, timeout: float = -1) -> bool:
         if (timeout == -1 or timeout > 0) and blocking and not scheduler.serving:
             if original(self, False):
                 return True
             if not _guards_the_run():
-                return _wait(original, self, timeout, scheduler, recorder, name)
+                return _wait(original, self, timeout, scheduler, recorder, name, lines)
         return original(self, blocking, timeout)  # returns at once, or raises what it always raises
 
     return acquire
@@ -125,12 +130,18 @@ def _wait(
     scheduler: Scheduler,
     recorder: Recorder,
     name: str,
+    lines: Lines,
 ) -> bool:
     began = scheduler.clock.now
     deadline = None if timeout < 0 else began + round(timeout * 1e9)
     got: list[bool] = []
+    # First come, first served: in which order threads look is up to the machine.
+    line = lines.setdefault(id(lock), [])
+    line.append(got)
 
     def ready() -> bool:
+        if line[0] is not got:
+            return False
         # Asked by other threads as well: only the owner-to-be may take it, the others only look.
         if _thread.get_ident() != me:
             return _is_free(lock)
@@ -146,6 +157,11 @@ def _wait(
     except NeverEnds:
         recorder.add(Stuck, phase="wait", call=name, location=recorder.here())
         raise
+    finally:
+        # By identity: until they get it, all look alike.
+        line[:] = [each for each in line if each is not got]
+        if not line and lines.get(id(lock)) is line:
+            del lines[id(lock)]
     # What an idle worker of some library does with its time is nobody's wait.
     if deadline is not None and not over and recorder.here() is not None:
         recorder.add(

@@ -118,12 +118,26 @@ class Scheduler:
         self._inside: int | None = None
         self._body = real.thread_id()
         self._slept: dict[int, int] = {}
+        self._computed = 0
 
     def settle(self) -> None:
         """Let the services deal with all that has been sent so far, without moving time."""
         if not self.serving:
-            with self.alone():
+            with self.alone(), self._metered():
                 self._settle()
+
+    @property
+    def computed(self) -> float:
+        """Real seconds that all threads have spent computing here: what the simulation of services costs."""
+        return self._computed / 1e9
+
+    @contextmanager
+    def _metered(self) -> Generator[None]:
+        began = real.thread_time_ns()
+        try:
+            yield
+        finally:
+            self._computed += real.thread_time_ns() - began
 
     @contextmanager
     def alone(self) -> Generator[None]:
@@ -187,6 +201,7 @@ class Scheduler:
         with self.alone():
             self._waiters.append(me)
         patience = 0.00005
+        began = real.thread_time_ns()
         try:
             while True:
                 if self._over:
@@ -202,6 +217,7 @@ class Scheduler:
         finally:
             with self.alone():
                 self._waiters.remove(me)
+                self._computed += real.thread_time_ns() - began
 
     @property
     def slept(self) -> float:
