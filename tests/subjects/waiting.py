@@ -104,8 +104,8 @@ def computes(seconds: float) -> None:
 
 
 def computes_and_charges() -> str:
-    """Half a second of computing in each call."""
-    computes(0.5)
+    """A fifth of a second of computing in each call."""
+    computes(0.2)
     return _charge(WIDE)
 
 

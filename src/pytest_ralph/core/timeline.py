@@ -648,7 +648,7 @@ class Loaded(Event):
         tasks: Whether the callers were tasks of one event loop, and not threads.
         virtual: Whether times are virtual: of waits only, and exact.
         requests: How many requests the counted calls made.
-        usual: How many the healthy call makes.
+        declared: Whether the test declares services or callables for them.
         instant: Services that answered requests without any time passing.
         unknown: Services that were to be slow, and that the test does not declare.
     """
@@ -658,7 +658,7 @@ class Loaded(Event):
     tasks: bool = False
     virtual: bool = True
     requests: int = 0
-    usual: int = 0
+    declared: bool = False
     instant: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
 

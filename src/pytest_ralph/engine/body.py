@@ -190,6 +190,8 @@ class Body:
             for number in load.numbers:
                 load.wait(lambda: False, load.left(number))
                 load.wait(lambda: len(active) < load.at_most)
+                # Whoever can go on at this moment does so first: it has waited for longer.
+                load.settle()
                 start(number)
             load.wait(lambda: not active)
         except Ended as error:

@@ -93,12 +93,12 @@ class Load:
         error = "" if outcome is None else f"{type(outcome).__name__}: {outcome}"
         self._ends[number] = (moment, error)
 
-    def loaded(self, *, tasks: bool, usual: int) -> Loaded:
+    def loaded(self, *, tasks: bool, declared: bool) -> Loaded:
         """What came of it.
 
         Args:
             tasks: Whether the callers were tasks of one event loop.
-            usual: How many requests the healthy call makes.
+            declared: Whether the test declares dependencies.
         """
         events = self.world.recorder.events[self._events :]
         return Loaded(
@@ -108,7 +108,7 @@ class Load:
             tasks=tasks,
             virtual=self.world.clock.virtual,
             requests=sum(isinstance(event, Requested) for event in events),
-            usual=usual,
+            declared=declared,
             instant=_instant(events),
         )
 

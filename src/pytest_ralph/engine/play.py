@@ -125,11 +125,6 @@ class Player:
         return Play(scenario=scenario, timeline=self._baseline)
 
     @property
-    def usual(self) -> Timeline:
-        """What happened in the healthy call."""
-        return self._baseline
-
-    @property
     def mocks(self) -> list[Mocked]:
         """What mocks answered in the healthy call."""
         return self._baseline.of(Mocked)
@@ -347,7 +342,7 @@ class Directed:
         self.calls += warm_up + len(due)
         with suppress(Ended), world.watch(unseen=False):
             player.body.under_load(load)
-        return load.loaded(tasks=player.body.in_tasks, usual=len(player.usual.of(Requested)))
+        return load.loaded(tasks=player.body.in_tasks, declared=bool(world.dependencies))
 
     def measure(self, calls: int) -> Computed:
         """Call the test body, one call after another, and measure what each costs the machine."""

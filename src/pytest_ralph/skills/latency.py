@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, overload
 
@@ -359,39 +359,66 @@ def _void(loaded: Loaded) -> Verdict | None:
     """Why nothing can be said of a load at all."""
     if loaded.unknown:
         return untested(
-            f"upstream= names {', '.join(loaded.unknown)}, which the test does not declare: name services as in "
-            "ralph_upstream(...) and callables as in ralph_callable(...)"
+            f"upstream= names {', '.join(loaded.unknown)}, which the test does not declare: name services as "
+            "in ralph_upstream(...) and callables as in ralph_callable(...)"
         )
     if all(call.error for call in loaded.calls):
         return untested("no call succeeded: see error-rate")
     return None
 
 
-def samples(loaded: Loaded, percent: int) -> list[float]:
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """What a percentile is taken of.
+
+    Attributes:
+        took: Seconds.
+        what: Whose, in words, such as ``200 calls``.
+    """
+
+    took: tuple[float, ...]
+    what: str
+
+
+def sample(took: Sequence[float], errors: Sequence[str], percent: int) -> Sample:
     """The times to take a percentile of: those of all calls, or of those that succeeded if that is worse.
 
     Calls that fail at once must not make a percentile look good, and slow failures must not be left out.
+
+    Args:
+        took: Seconds, for each call.
+        errors: What each raised; empty if it returned. One must be.
+        percent: Which percentile.
     """
-    everything = [call.took for call in loaded.calls]
-    successes = [call.took for call in loaded.calls if not call.error]
-    return max((everything, successes), key=lambda values: nearest_rank(values, percent))
+    successes = [each for each, error in zip(took, errors, strict=True) if not error]
+    if nearest_rank(successes, percent) > nearest_rank(took, percent):
+        return Sample(took=tuple(successes), what=f"{_calls(len(successes))} that succeeded")
+    return Sample(took=tuple(took), what=_calls(len(took)))
+
+
+def _under_load(loaded: Loaded, percent: int, more: Sequence[float] = ()) -> Sample:
+    took = [call.took for call in loaded.calls]
+    if more:
+        took = [each + extra for each, extra in zip(took, more, strict=True)]
+    return sample(took, [call.error for call in loaded.calls], percent)
 
 
 def _waits_too_long(name: str, budget: float, loaded: Loaded, timeline: Timeline) -> Verdict | None:
     """Whether the budget is exceeded by waiting alone: that is exact."""
     if not loaded.virtual:
         return None
+    judged = _under_load(loaded, PERCENTILES[name])
     # To what no difference between two runs can be seen in: threads look at the clock in any order.
-    values = [round(value, 4) for value in samples(loaded, PERCENTILES[name])]
+    values = [round(value, 4) for value in judged.took]
     value = nearest_rank(values, PERCENTILES[name])
     if value <= budget + _slack(budget, loaded):
         return None
     return Verdict(
         status=Status.FAIL,
-        expected=statement(name, budget, _calls(len(values))),
-        observed=f"{found(name, value, _calls(len(values)))}, all of it waiting, from when each was due",
+        expected=statement(name, budget, _calls(len(loaded.calls))),
+        observed=f"{found(name, value, judged.what)}, all of it waiting, from when each was due",
         location=_longest(timeline),
-        lines=(f"{_calls(len(values))}, after {loaded.warm_up} to warm up:", *histogram(values)),
+        lines=(f"{judged.what}, after {loaded.warm_up} to warm up:", *histogram(values)),
     )
 
 
@@ -402,17 +429,18 @@ def _slack(budget: float, loaded: Loaded) -> float:
 def _hollow(spec: Latency, loaded: Loaded) -> Verdict | None:
     """Why a load was not what it would be in production, if it was not."""
     successes = sum(not call.error for call in loaded.calls)
-    if loaded.usual and loaded.requests < successes:
+    if loaded.declared and loaded.requests < successes:
         return untested(
-            f"{times(successes, 'call')} made fewer requests than that, and a first call makes "
-            f"{times(loaded.usual, 'request')}: answers kept from earlier calls hide how long one takes. Let every "
-            "call of the test ask for something else, such as next(numbers) of an itertools.count()"
+            f"{times(successes, 'call')} made {times(loaded.requests, 'request')}: answers that are kept from "
+            "earlier calls hide how long one takes that asks. Let every call of the test ask for something "
+            "else, such as next(numbers) of an itertools.count(); for a call that needs no service, declare "
+            "none, or judge what it computes with cpu=True"
         )
     silent = [url for url in loaded.instant if spec.says_nothing_of(url)]
     if silent:
         return untested(
-            f"{', '.join(silent)} answered at once, as no service does, so waits, pools and locks were not put to "
-            f"the test: say how long it takes, such as @ralph.latency(..., upstream='50 ms')"
+            f"{', '.join(silent)} answered at once, as no service does, so waits, pools and locks were not put "
+            "to the test: say how long it takes, such as @ralph.latency(..., upstream='50 ms')"
         )
     return None
 
@@ -430,8 +458,7 @@ def bounds(percent: int, loaded: Loaded, computed: Computed) -> Bounds:
     """
     noise = _noise(percent, computed)
     if not loaded.virtual:
-        values = samples(loaded, percent)
-        took = nearest_rank(values, percent)
+        took = nearest_rank(_under_load(loaded, percent).took, percent)
         return Bounds(least=max(0.0, took / (noise * _MARGIN) - _REAL_LATE), most=took, noise=noise)
     due = [call.due for call in loaded.calls]
     least, most = (
@@ -447,10 +474,7 @@ def bounds(percent: int, loaded: Loaded, computed: Computed) -> Bounds:
 
 
 def _added(percent: int, loaded: Loaded, more: Sequence[float]) -> float:
-    calls = tuple(
-        replace(call, took=call.took + extra) for call, extra in zip(loaded.calls, more, strict=True)
-    )
-    return nearest_rank(samples(replace(loaded, calls=calls), percent), percent)
+    return nearest_rank(_under_load(loaded, percent, more).took, percent)
 
 
 def _least(percent: int, computed: Computed) -> list[float]:
@@ -466,12 +490,9 @@ def _noise(percent: int, computed: Computed) -> float:
 
 def _with_computing(name: str, budget: float, found_: Bounds, loaded: Loaded, timeline: Timeline) -> Verdict:
     calls = _calls(len(loaded.calls))
-    waits = nearest_rank(samples(loaded, PERCENTILES[name]), PERCENTILES[name])
+    waits = nearest_rank(_under_load(loaded, PERCENTILES[name]).took, PERCENTILES[name])
     exact = f"{duration(waits)} of waiting, " if loaded.virtual else ""
-    measured = (
-        f"{name} of {calls}: {exact}{_range(found_)} in all; the budget is {duration(budget)}",
-        f"noise of the machine: {found_.noise:.2f} times its best for the same work",
-    )
+    measured = (f"{name} of {calls}: {exact}{_range(found_)} in all; {_told(budget, found_)}",)
     expected = statement(name, budget, calls)
     if found_.most <= budget + (_slack(budget, loaded) if loaded.virtual else 0.0):
         return Verdict(status=Status.PASS, measured=measured)
@@ -491,13 +512,13 @@ def _with_computing(name: str, budget: float, found_: Bounds, loaded: Loaded, ti
 def _unclear(loaded: Loaded) -> Verdict:
     if loaded.virtual:
         return untested(
-            "whether the budget is kept cannot be told from what this machine and the simulation add to computing, or "
-            "depends on whether callers compute side by side: the block run of the report has the figures. Waiting "
-            "alone keeps it. Let the call compute less, or judge it on a quiet machine"
+            "waiting keeps the budget; whether computing does cannot be told from what this machine and the "
+            "simulation add to it, or depends on whether callers compute side by side: run.measured in the "
+            "report has the figures. Let the call compute less, lower concurrency, or judge it on a quiet machine"
         )
     return untested(
-        "whether the budget is kept cannot be told from the noise of this machine: the block run of the report has "
-        "the figures. Judge it on a quiet machine, or without --ralph-realtime"
+        "whether the budget is kept cannot be told from the noise of this machine: run.measured in the "
+        "report has the figures. Judge it on a quiet machine, or without --ralph-realtime"
     )
 
 
@@ -505,22 +526,26 @@ def _range(found_: Bounds) -> str:
     return f"{duration(found_.least)} to {duration(found_.most)}"
 
 
+def _told(budget: float, found_: Bounds) -> str:
+    noise = f"the machine took up to {found_.noise:.2f} times its best for the same work"
+    return f"the budget is {duration(budget)}; {noise}"
+
+
 def _cpu(name: str, budget: float, computed: Computed, timeline: Timeline) -> Verdict:
     """Whether calls compute for no longer than the budget, each alone."""
     percent, calls = PERCENTILES[name], _calls(len(computed.calls))
-    successes = [index for index, each in enumerate(computed.calls) if not each.error]
-    if not successes:
+    errors = [each.error for each in computed.calls]
+    if all(errors):
         return untested("no call succeeded: see error-rate")
-    least, most = _least(percent, computed), [each.computed - each.simulating for each in computed.calls]
     found_ = Bounds(
-        least=_worse(percent, least, successes),
-        most=_worse(percent, most, successes),
+        least=nearest_rank(sample(_least(percent, computed), errors, percent).took, percent),
+        most=nearest_rank(
+            sample([each.computed - each.simulating for each in computed.calls], errors, percent).took,
+            percent,
+        ),
         noise=_noise(percent, computed),
     )
-    measured = (
-        f"{name} of {calls}: {_range(found_)} of computing; the budget is {duration(budget)}",
-        f"noise of the machine: {found_.noise:.2f} times its best for the same work",
-    )
+    measured = (f"{name} of {calls}: {_range(found_)} of computing; {_told(budget, found_)}",)
     expected = _computing(name, budget, calls)
     if found_.most <= budget:
         return Verdict(status=Status.PASS, measured=measured)
@@ -533,14 +558,10 @@ def _cpu(name: str, budget: float, computed: Computed, timeline: Timeline) -> Ve
             measured=measured,
         )
     reason = (
-        "whether the budget is kept cannot be told from the noise of this machine: the block run of the report has "
-        "the figures. Let the call compute less, or judge it on a quiet machine"
+        "whether the budget is kept cannot be told from the noise of this machine: run.measured in the "
+        "report has the figures. Let the call compute less, or judge it on a quiet machine"
     )
     return replace(untested(reason), expected=expected, measured=measured)
-
-
-def _worse(percent: int, values: Sequence[float], successes: Iterable[int]) -> float:
-    return max(nearest_rank(values, percent), nearest_rank([values[index] for index in successes], percent))
 
 
 def _computing(name: str, budget: float, calls: str) -> str:
@@ -606,11 +627,11 @@ def _text(name: str) -> Callable[[Latency], str]:
 
 def _fix(spec: Latency) -> str:
     if spec.cpu:
-        return "Let the call compute less: profile it, and take work out of it that need not be done in every call"
+        return "Let the call compute less: profile it, and take out what need not be done in every call"
     return (
-        f"Let {times(spec.concurrency, 'caller')} get through at once: a pool with that many connections, no lock "
-        "held while waiting for a service, nothing that blocks an event loop, and less waiting and computing in "
-        "each call"
+        f"Let {times(spec.concurrency, 'caller')} get through at once: a pool with that many connections, no "
+        "lock held while waiting for a service, nothing that blocks an event loop, and less waiting and "
+        "computing in each call"
     )
 
 
