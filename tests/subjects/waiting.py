@@ -59,16 +59,17 @@ def lock_held() -> str:
 def sleeps_at_times() -> str:
     """Every tenth call sleeps."""
     if next(_COUNT) % 10 == 0:
-        time.sleep(1)
+        time.sleep(5)
     return _charge(WIDE)
 
 
 def fails_fast() -> str:
-    """Three of ten calls raise at once, and the others are slow."""
-    if next(_COUNT) % 10 < 3:
+    """Four of ten calls raise at once, and one of twenty is slow: of those that succeed, one of twelve."""
+    number = next(_COUNT)
+    if number % 10 > 5:
         raise RuntimeError("out of order")
-    if next(_COUNT) % 20 == 4:
-        time.sleep(1)
+    if number % 20 == 5:
+        time.sleep(5)
     return _charge(WIDE)
 
 
@@ -84,7 +85,7 @@ def retries_quickly() -> str:
     """A slow answer is given up, and asked for again until a fast one comes."""
     for _ in range(20):
         try:
-            return _charge(WIDE, timeout=0.06)
+            return _charge(WIDE, timeout=0.2)
         except requests.Timeout:
             continue
     raise RuntimeError("no fast answer")

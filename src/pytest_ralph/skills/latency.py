@@ -431,16 +431,16 @@ def _hollow(spec: Latency, loaded: Loaded) -> Verdict | None:
     successes = sum(not call.error for call in loaded.calls)
     if loaded.declared and loaded.requests < successes:
         return untested(
-            f"{times(successes, 'call')} made {times(loaded.requests, 'request')}: answers that are kept from "
-            "earlier calls hide how long one takes that asks. Let every call of the test ask for something "
-            "else, such as next(numbers) of an itertools.count(); for a call that needs no service, declare "
+            f"{times(successes, 'call')} made {times(loaded.requests, 'request')}: answers that are kept "
+            "from earlier calls hide how long one takes that asks. Let every call of the test ask for "
+            "something else, such as next(numbers) of an itertools.count(); for a call that needs no service, declare "
             "none, or judge what it computes with cpu=True"
         )
     silent = [url for url in loaded.instant if spec.says_nothing_of(url)]
     if silent:
         return untested(
-            f"{', '.join(silent)} answered at once, as no service does, so waits, pools and locks were not put "
-            "to the test: say how long it takes, such as @ralph.latency(..., upstream='50 ms')"
+            f"{', '.join(silent)} answered at once, as no service does, so waits, pools and locks were not "
+            "put to the test: say how long it takes, such as @ralph.latency(..., upstream='50 ms')"
         )
     return None
 
@@ -514,7 +514,8 @@ def _unclear(loaded: Loaded) -> Verdict:
         return untested(
             "waiting keeps the budget; whether computing does cannot be told from what this machine and the "
             "simulation add to it, or depends on whether callers compute side by side: run.measured in the "
-            "report has the figures. Let the call compute less, lower concurrency, or judge it on a quiet machine"
+            "report has the figures. Let the call compute less, lower concurrency, or judge it on a quiet "
+            "machine"
         )
     return untested(
         "whether the budget is kept cannot be told from the noise of this machine: run.measured in the "
