@@ -384,10 +384,7 @@ def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
 
 @pytest.mark.parametrize("marker", [ralph.latency, ralph.latency(max_error_rate=0)])
 def test_without_a_budget_nearly_all_calls_have_100_ms(marker: Any):
-    @marker
-    def test_sums() -> None: ...
-
-    (mark,) = test_sums.pytestmark  # type: ignore[attr-defined]
+    (mark,) = marker(lambda: None).pytestmark
     assert [each.text(mark.args[0]) for each in SKILL.applicable(mark.args[0])] == [
         "95 % of 200 calls end within 100 ms, with 10 callers every 100 ms",
         "none of 200 calls raises",

@@ -52,10 +52,7 @@ def run(options: argparse.Namespace) -> Answer:
     statistics = _read(options.file)
     chosen = _chosen(statistics, options)
     judged = [_judged(each, budgets, rate) for each in chosen]
-    statuses = [criterion["status"] for each in judged for criterion in each["criteria"]]
-    gate = (
-        "pass" if statuses and set(statuses) == {str(Status.PASS)} else "fail" if statuses else "incomplete"
-    )
+    gate = _gate(judged)
     code = {"pass": exits.GREEN, "fail": exits.RED, "incomplete": exits.NOTHING}[gate]
     return Answer(
         data={"gate": gate, "file": str(options.file), "requests": judged},

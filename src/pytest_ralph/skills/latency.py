@@ -433,8 +433,8 @@ def _hollow(spec: Latency, loaded: Loaded) -> Verdict | None:
         return untested(
             f"{times(successes, 'call')} made {times(loaded.requests, 'request')}: answers that are kept "
             "from earlier calls hide how long one takes that asks. Let every call of the test ask for "
-            "something else, such as next(numbers) of an itertools.count(); for a call that needs no service, declare "
-            "none, or judge what it computes with cpu=True"
+            "something else, such as next(numbers) of an itertools.count(); for a call that needs no "
+            "service, declare none, or judge what it computes with cpu=True"
         )
     silent = [url for url in loaded.instant if spec.says_nothing_of(url)]
     if silent:
