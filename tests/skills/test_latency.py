@@ -164,6 +164,21 @@ def test_what_services_take_is_told_by_the_marker(project: Project, call: str, m
     assert outcome.not_passed() == {}, outcome.output
 
 
+def test_a_deadlock_under_load_is_told(project: Project):
+    marker = "@ralph.latency(p50='2 s', calls=8, concurrency=4, upstream='1 s')"
+    outcome = judge(project, "waiting.deadlock()", marker)
+
+    assert outcome.not_passed() == {"latency.p50": "fail", "latency.error-rate": "fail"}, outcome.output
+    assert "never come back" in outcome.criterion("latency.p50")["evidence"]["observed"]
+
+
+def test_real_waits_count_where_the_virtual_clock_does_not_see_them(project: Project):
+    marker = "@ralph.latency(p50='10 ms', calls=4, concurrency=2)"
+    outcome = judge(project, "waiting.waits_unseen(0.05)", marker, fixtures="")
+
+    assert outcome.not_passed() == {"latency.p50": "not_exercised"}, outcome.output
+
+
 def test_computing_alone_can_be_judged(project: Project):
     """The processor's time is counted, however busy the machine is: 60 ms are more than 1 ms everywhere."""
     outcome = judge(
@@ -384,7 +399,9 @@ def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
 
 @pytest.mark.parametrize("marker", [ralph.latency, ralph.latency(max_error_rate=0)])
 def test_without_a_budget_nearly_all_calls_have_100_ms(marker: Any):
-    (mark,) = marker(lambda: None).pytestmark
+    def test_sums() -> None: ...
+
+    (mark,) = marker(test_sums).pytestmark
     assert [each.text(mark.args[0]) for each in SKILL.applicable(mark.args[0])] == [
         "95 % of 200 calls end within 100 ms, with 10 callers every 100 ms",
         "none of 200 calls raises",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import itertools
 import threading
@@ -125,3 +126,17 @@ async def blocking() -> str:
 async def by_threads() -> Any:
     """Hands the waiting to worker threads."""
     return await anyio.to_thread.run_sync(lambda: _charge(WIDE))
+
+
+def deadlock() -> str:
+    """Comes back at first; then a lock is taken twice."""
+    charge = _charge(WIDE)
+    if next(_COUNT) > 7:
+        _LOCK.acquire()
+        _LOCK.acquire()
+    return charge
+
+
+def waits_unseen(seconds: float) -> None:
+    """Waits inside of C, where no clock of Python's is looked at."""
+    ctypes.CDLL(None).usleep(round(seconds * 1e6))

@@ -651,6 +651,7 @@ class Loaded(Event):
         declared: Whether the test declares services or callables for them.
         instant: Services that answered requests without any time passing.
         unknown: Services that were to be slow, and that the test does not declare.
+        endless: Whether calls were under way in the end that nothing could ever end.
     """
 
     calls: tuple[Timed, ...]
@@ -661,6 +662,7 @@ class Loaded(Event):
     declared: bool = False
     instant: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    endless: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -668,9 +670,9 @@ class Spent:
     """What one call cost the machine, in real seconds.
 
     Attributes:
-        computed: Time on a processor, of all threads of the process.
+        computed: Time on a processor, of all threads of the process and of child processes that have ended.
         simulating: The part of it that the simulation of services took.
-        blocked: Time in waits that the virtual clock does not see.
+        blocked: Time in waits that are not virtual.
         error: What the call raised, as text; empty if it returned.
     """
 

@@ -194,9 +194,8 @@ class Body:
                 load.settle()
                 start(number)
             load.wait(lambda: not active)
-        except Ended as error:
-            for number in sorted(active):
-                load.ended(number, error)
+        except Ended:
+            return  # those that are left never come back
 
     def _load_by_tasks(self, load: Load) -> None:
         async def together(call: AsyncCall) -> None:

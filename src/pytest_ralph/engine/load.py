@@ -6,9 +6,10 @@ How the body is called is in `engine.body`, and what the figures mean is for a s
 from __future__ import annotations
 
 import gc
+import resource
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 from pytest_ralph.core.timeline import (
@@ -32,6 +33,8 @@ _NO_TIME = 0.0005
 # Real seconds that a piece of work takes by which the machine's noise is told, and its first length.
 _SPIN = 0.0005
 _TURNS = 1_000
+# Real seconds between two looks with a real clock.
+_REAL_STEP = 0.0005
 # Calls before those that are measured one by one.
 _WARM_UP = 2
 
@@ -75,8 +78,15 @@ class Load:
 
     def wait(self, ready: Callable[[], object], seconds: float | None = None) -> None:
         """Wait until something is so, or until time has passed."""
-        clock = self.world.clock
-        self.world.scheduler.wait(ready, None if seconds is None else clock.now + round(seconds * 1e9))
+        clock, scheduler = self.world.clock, self.world.scheduler
+        deadline = None if seconds is None else clock.now + round(seconds * 1e9)
+        if clock.virtual:
+            scheduler.wait(ready, deadline)
+            return
+        # With a real clock nobody knows what threads wait for, and so none of them waits for ever.
+        while not ready() and (deadline is None or clock.now < deadline):
+            scheduler.settle()
+            real.sleep(_REAL_STEP)
 
     def settle(self) -> None:
         """Come back when every thread waits."""
@@ -110,6 +120,7 @@ class Load:
             requests=sum(isinstance(event, Requested) for event in events),
             declared=declared,
             instant=_instant(events),
+            endless=any(number not in self._ends for number in self.numbers),
         )
 
     def _due(self, number: int) -> int:
@@ -164,9 +175,12 @@ class Meter:
 
     def _read(self) -> tuple[float, float, float]:
         world = self._world
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        computed = real.process_time_ns() / 1e9 + children.ru_utime + children.ru_stime
         # With a real clock, waits are what is measured: there is nothing to tell them from.
-        blocked = world.blocked if world.clock.virtual else 0.0
-        return real.process_time_ns() / 1e9, world.scheduler.computed, blocked
+        outside = sum(world.scheduler.outside.values()) / 1e9
+        blocked = world.blocked + outside if world.clock.virtual else 0.0
+        return computed, world.scheduler.computed, blocked
 
 
 def measured(world: World, call: Callable[[Meter], CallEnded], calls: int) -> Computed:
@@ -182,20 +196,17 @@ def measured(world: World, call: Callable[[Meter], CallEnded], calls: int) -> Co
     turns = _calibrated()
     clock = real.thread_time_ns if world.clock.virtual else real.monotonic_ns
     before = world.recorder.attempt
-    found, spins = [], []
+    found: list[Spent] = []
+    spins: list[float] = []
+    endless = False
     with _no_collection():
         for _ in range(calls):
-            meter = Meter(world)
-            end = call(meter)
-            spent = meter.spent
-            found.append(
-                Spent(
-                    computed=spent.computed,
-                    simulating=spent.simulating,
-                    blocked=spent.blocked,
-                    error=end.error or "",
-                )
-            )
+            # One that never comes back takes long to be known for it, and so would all that follow.
+            if not endless:
+                meter = Meter(world)
+                end = call(meter)
+                endless = end.endless
+            found.append(replace(meter.spent, error=end.error or ""))
             spins.append(_spin(turns, clock))
     return Computed(at=0.0, calls=tuple(found), spins=tuple(spins), requests=world.recorder.attempt - before)
 

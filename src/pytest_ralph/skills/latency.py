@@ -31,7 +31,7 @@ from pytest_ralph.core.location import Location
 from pytest_ralph.core.masking import masked, short
 from pytest_ralph.core.quantity import duration, number, seconds, times, whole_number
 from pytest_ralph.core.scenario import Scenario, Stage
-from pytest_ralph.core.skill import Criterion, Play, Skill, Status, Verdict, untested
+from pytest_ralph.core.skill import Criterion, Play, Skill, Status, Verdict, failed, untested
 from pytest_ralph.core.timeline import CallEnded, Computed, Loaded, Timeline, Waited
 from pytest_ralph.marker import Decorator, attach
 
@@ -54,6 +54,10 @@ _MARGIN = 1.25
 # With a real clock: how late the simulation may be, and how many calls show how noisy the machine is.
 _REAL_LATE = 0.02
 _REAL_CALLS = 20
+
+# Real seconds in a wait that is not virtual, from which on virtual time may have gone by beside it.
+_UNSEEN = 0.002
+_NEVER = "calls wait for one another, and never come back"
 
 Slow = faults.Slow
 
@@ -280,6 +284,8 @@ class Waves:
         due = [(call // self.concurrency) * self.every for call in range(self.calls)]
         loaded = stage.load(due, warm_up=self.concurrency, at_most=self.concurrency * _CROWD)
         stage.note(replace(loaded, unknown=unknown))
+        if loaded.endless:
+            return
         stage.note(stage.measure(self.calls if loaded.virtual else _REAL_CALLS))
 
 
@@ -338,16 +344,20 @@ def _judge(name: str) -> Callable[[Latency, Play], Verdict | None]:
     percent = PERCENTILES[name]
 
     def judge(spec: Latency, play: Play) -> Verdict | None:
-        budget = spec.budget(name)
-        computed = next(iter(play.timeline.of(Computed)), None)
-        if budget is None or computed is None:
+        budget, timeline = spec.budget(name), play.timeline
+        computed = next(iter(timeline.of(Computed)), Computed(at=0.0))
+        loaded = next(iter(timeline.of(Loaded)), None)
+        if budget is None:
             return None
-        if spec.cpu:
-            return _cpu(name, budget, computed, play.timeline)
-        (loaded,) = play.timeline.of(Loaded)
+        if loaded is None:
+            return _cpu(name, budget, computed, timeline) if computed.calls else None
+        if loaded.endless:
+            return failed(
+                statement(name, budget, _calls(len(loaded.calls))), _NEVER, _longest(timeline), timeline
+            )
         return (
             _void(loaded)
-            or _waits_too_long(name, budget, loaded, play.timeline)
+            or _waits_too_long(name, budget, loaded, computed, timeline)
             or _hollow(spec, loaded)
             or _with_computing(name, budget, bounds(percent, loaded, computed), loaded, play.timeline)
         )
@@ -403,7 +413,9 @@ def _under_load(loaded: Loaded, percent: int, more: Sequence[float] = ()) -> Sam
     return sample(took, [call.error for call in loaded.calls], percent)
 
 
-def _waits_too_long(name: str, budget: float, loaded: Loaded, timeline: Timeline) -> Verdict | None:
+def _waits_too_long(
+    name: str, budget: float, loaded: Loaded, computed: Computed, timeline: Timeline
+) -> Verdict | None:
     """Whether the budget is exceeded by waiting alone: that is exact."""
     if not loaded.virtual:
         return None
@@ -413,6 +425,11 @@ def _waits_too_long(name: str, budget: float, loaded: Loaded, timeline: Timeline
     value = nearest_rank(values, PERCENTILES[name])
     if value <= budget + _slack(budget, loaded):
         return None
+    if nearest_rank([each.blocked for each in computed.calls], 50) > _UNSEEN:
+        return untested(
+            "each call waits for something in real time, which the virtual clock does not see, so that what it "
+            "waits for in virtual time says nothing"
+        )
     return Verdict(
         status=Status.FAIL,
         expected=statement(name, budget, _calls(len(loaded.calls))),

@@ -261,7 +261,8 @@ class Scheduler:
             others = [waiter for waiter in self._waiters if waiter is not me]
             if self._arriving - self._known() or any(each.is_due(self.clock.now) for each in others):
                 return None
-            self._move(me, outsider)
+            if not self._move(me, outsider):
+                return None
 
     def _settle(self) -> None:
         self._inside = real.thread_id()
@@ -289,8 +290,10 @@ class Scheduler:
     def _known(self) -> frozenset[int]:
         return frozenset(waiter.thread for waiter in self._waiters)
 
-    def _move(self, me: Waiter, outsider: str | None) -> None:
+    def _move(self, me: Waiter, outsider: str | None) -> bool:
+        """Let time pass, or end a wait that never ends; False if that is for another thread to do."""
         goal = self._next_moment()
+        mine = True
         if outsider is not None:
             self._really_wait(outsider, goal)
         elif goal is not None:
@@ -302,7 +305,9 @@ class Scheduler:
             if self._is_stuck(me):
                 raise NeverEnds
             self._really_sleep(_GRACE_STEP)
+            mine = False
         self._say_farewell(me)
+        return mine
 
     def _next_moment(self) -> int | None:
         """The earliest moment at which something is due."""
