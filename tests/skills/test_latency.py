@@ -31,6 +31,7 @@ def judge(project: Project, call: str, marker: str = GATE, *arguments: str, fixt
         from tests.subjects import waiting
 
         {"@pytest.mark.asyncio" if is_async else ""}
+        @ralph.reset(waiting.anew)
         {marker}
         {"async " if is_async else ""}def test_charge({fixtures}):
             {call}

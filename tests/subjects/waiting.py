@@ -27,7 +27,19 @@ def session(connections: int) -> requests.Session:
 
 WIDE, NARROW, ALONE = session(20), session(5), session(1)
 _LOCK = threading.Lock()
-_COUNT = itertools.count(1)
+
+
+class State:
+    """What lasts from call to call."""
+
+    numbers = itertools.count(1)
+    lock = threading.Lock()
+
+
+def anew() -> None:
+    """Begin to count again, with a lock that nobody holds."""
+    State.numbers = itertools.count(1)
+    State.lock = threading.Lock()
 
 
 def _charge(through: requests.Session, timeout: float = 10) -> str:
@@ -59,14 +71,14 @@ def lock_held() -> str:
 
 def sleeps_at_times() -> str:
     """Every tenth call sleeps."""
-    if next(_COUNT) % 10 == 0:
+    if next(State.numbers) % 10 == 0:
         time.sleep(5)
     return _charge(WIDE)
 
 
 def fails_fast() -> str:
     """Four of ten calls raise at once, and one of twenty is slow: of those that succeed, one of twelve."""
-    number = next(_COUNT)
+    number = next(State.numbers)
     if number % 10 > 5:
         raise RuntimeError("out of order")
     if number % 20 == 5:
@@ -77,7 +89,7 @@ def fails_fast() -> str:
 def raises_at_times() -> str:
     """Every tenth call raises, as late as the others return."""
     charge = _charge(WIDE)
-    if next(_COUNT) % 10 == 0:
+    if next(State.numbers) % 10 == 0:
         raise RuntimeError("out of order")
     return charge
 
@@ -131,9 +143,9 @@ async def by_threads() -> Any:
 def deadlock() -> str:
     """Comes back at first; then a lock is taken twice."""
     charge = _charge(WIDE)
-    if next(_COUNT) > 7:
-        _LOCK.acquire()
-        _LOCK.acquire()
+    if next(State.numbers) > 7:
+        State.lock.acquire()
+        State.lock.acquire()
     return charge
 
 

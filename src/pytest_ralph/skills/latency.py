@@ -38,6 +38,10 @@ from pytest_ralph.marker import Decorator, attach
 F = TypeVar("F", bound=Callable[..., Any])
 
 _DEFAULT = "100 ms"
+# Seconds from which on a time is known to a millisecond, and before that to a tenth of it.
+_EXACT = 0.05
+# Seconds between two waves at the least.
+_SHORTEST = 0.0001
 # Virtual time that passes while the code looks at the clock, as a part of the budget and in seconds.
 _SLACK = 0.01
 _LEAST_SLACK = 0.0002
@@ -111,7 +115,8 @@ class Latency:
         By Little's law that is the load at which, in the mean, as many calls are under way as there are
         callers, if each budget is just met.
         """
-        return mean_of(dict(self.budgets))
+        # As it is shown: what is played alike is called alike, and the other way round.
+        return max(seconds(duration(mean_of(dict(self.budgets))), name="every"), _SHORTEST)
 
     def says_nothing_of(self, url: str) -> bool:
         """Whether it is unknown how late a dependency answers."""
@@ -254,7 +259,10 @@ def _slow(value: object, name: str) -> Slow | None:
 def _spelled(fault: Slow | None) -> str:
     if fault is None:
         return "0 s"
-    return duration(fault.delay) if isinstance(fault.delay, float) and not fault.after_bytes else repr(fault)
+    if not isinstance(fault.delay, float) or fault.after_bytes is not None:
+        return repr(fault)
+    shown = duration(fault.delay)
+    return shown if seconds(shown, name="delay") == fault.delay else f"{fault.delay!r} s"
 
 
 # -- what is played -----------------------------------------------------------------------------------------
@@ -420,15 +428,15 @@ def _waits_too_long(
     if not loaded.virtual:
         return None
     judged = _under_load(loaded, PERCENTILES[name])
-    # To what no difference between two runs can be seen in: threads look at the clock in any order.
-    values = [round(value, 4) for value in judged.took]
+    # Threads look at the clock in any order, and each look takes a microsecond.
+    values = [round(value, 3 if value > _EXACT else 4) for value in judged.took]
     value = nearest_rank(values, PERCENTILES[name])
     if value <= budget + _slack(budget, loaded):
         return None
     if nearest_rank([each.blocked for each in computed.calls], 50) > _UNSEEN:
         return untested(
-            "each call waits for something in real time, which the virtual clock does not see, so that what it "
-            "waits for in virtual time says nothing"
+            "each call waits for something in real time, which the virtual clock does not see, so that what "
+            "it waits for in virtual time says nothing"
         )
     return Verdict(
         status=Status.FAIL,
