@@ -3,6 +3,7 @@
 1. Real time per scenario against the raw cost of the same client calls on a plain loopback server.
 2. Virtual seconds judged per real second for the payments example.
 3. Start-up of pytest with and without the plugin.
+4. Real time of a latency gate: 200 calls under load, and 200 that are measured.
 
 Run it with ``make bench``.
 """
@@ -192,6 +193,35 @@ def start_up() -> None:
     )
 
 
+LATENCY = """
+import pytest
+import pytest_ralph as ralph
+import requests
+from requests.adapters import HTTPAdapter
+
+SESSION = requests.Session()
+SESSION.trust_env = False
+SESSION.mount("http://", HTTPAdapter(pool_maxsize={connections}, pool_block=True))
+
+@pytest.fixture
+def api(ralph_upstream):
+    ralph_upstream("http://api.pay.example").post("/v1/charges", json={{"id": "ch_1"}})
+
+@ralph.latency(p95="1.5 s", upstream="1 s")
+def test_charge(api):
+    SESSION.post("http://api.pay.example/v1/charges", json={{"amount": 1}}, timeout=1000).raise_for_status()
+"""
+
+
+def latency() -> None:
+    for connections, what in ((10, "a connection for each caller"), (1, "one for all of them")):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "test_latency.py").write_text(LATENCY.format(connections=connections))
+            took = best(lambda: inner_seconds(pytest_in(folder, "--ralph", "--tb=no")[1]), 3)  # noqa: B023
+        print(f"200 calls, {what:29} {took:8.2f} s")
+
+
 if __name__ == "__main__":
     print("-- one scenario")
     scenario_cost()
@@ -199,3 +229,5 @@ if __name__ == "__main__":
     virtual_time()
     print("-- start-up")
     start_up()
+    print("-- a latency gate")
+    latency()

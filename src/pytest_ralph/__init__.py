@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_ralph.skills.emits_span import emits_span as emits_span
     from pytest_ralph.skills.fallback import fallback as fallback
     from pytest_ralph.skills.idempotent import idempotent as idempotent
+    from pytest_ralph.skills.latency import latency as latency
     from pytest_ralph.skills.logs import logs as logs
     from pytest_ralph.skills.rate_limit import rate_limit as rate_limit
     from pytest_ralph.skills.retry import retry as retry
@@ -41,6 +42,7 @@ __all__ = [
     "feature",
     "idempotent",
     "invalid",
+    "latency",
     "logs",
     "rate_limit",
     "reset",

@@ -22,6 +22,7 @@ CRITERIA = [f"{skill.id}.{criterion.id}" for skill in SKILLS for criterion in sk
 # Tests of one subject that are no rows of others, as they need more than a name.
 ALONE = {
     "emits-metric.metric-exists": "test_a_metric_that_is_not_there_is_told_with_what_is",
+    "latency.p90": "test_a_few_connections_fewer_than_callers_show",
     "validates-input.accepts-valid": "test_a_valid_call_after_rejections_must_succeed",
 }
 VERDICTS = Path(__file__).parents[2] / "docs" / "explanation" / "verdicts.md"

@@ -289,6 +289,7 @@ def test_the_registry_knows_the_skills_in_order():
         "logs",
         "idempotent",
         "survives",
+        "latency",
     )
     assert "retry" in registry
     assert "nothing" not in registry

@@ -570,3 +570,24 @@ def test_children_from_before_do_not_stop_time():
 
     assert took == pytest.approx(LONG, abs=0.01)
     assert world.timeline.of(Escaped) == []
+
+
+def test_threads_get_a_lock_in_the_order_they_came(world: World, live: Live):
+    lock, order = threading.Lock(), []
+
+    def enter(number: int) -> None:
+        with lock:
+            order.append(number)
+            time.sleep(1)
+
+    def come() -> None:
+        threads = [threading.Thread(target=enter, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+            world.advance(0.01)
+        for thread in threads:
+            thread.join()
+
+    live(come)
+
+    assert order == list(range(8))

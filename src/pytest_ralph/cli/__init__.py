@@ -25,6 +25,7 @@ COMMANDS = (
     "explain",
     "diff",
     "merge",
+    "judge",
     "lock",
     "verify",
     "waive",

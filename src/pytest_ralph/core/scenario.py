@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from pytest_ralph.core.fault import Fault, Kind
-from pytest_ralph.core.timeline import CallEnded, Event, Timeline, Tried
+from pytest_ralph.core.timeline import CallEnded, Computed, Event, Loaded, Timeline, Tried
 
 
 class Stage(Protocol):
@@ -41,6 +41,29 @@ class Stage(Protocol):
 
     def call_at_once(self, callers: int) -> list[CallEnded]:
         """Call the test body several times at the same moment, and tell how each of the calls ended."""
+
+    def load(self, due: Sequence[float], *, warm_up: int, at_most: int) -> Loaded:
+        """Call the test body at moments that do not depend on how long the calls take, and time each call.
+
+        Args:
+            due: The moments, in seconds from now and in order. A call's time counts from its moment.
+            warm_up: How many calls are made at once, and waited for, before that.
+            at_most: How many calls are under way at the same time: another one waits for its turn.
+        """
+
+    def measure(self, calls: int) -> Computed:
+        """Call the test body so often, one call after another, and measure what each costs the machine."""
+
+    def show(self, faults: Mapping[str, Fault], others: Fault | None = None) -> tuple[str, ...]:
+        """Let dependencies show faults whatever is asked of them, those that may not be broken as well.
+
+        Args:
+            faults: The faults, by the URLs of services and the names of callables.
+            others: What all others show; nothing if None.
+
+        Returns:
+            Those that are not declared.
+        """
 
     @property
     def test(self) -> str:

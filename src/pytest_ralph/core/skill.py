@@ -71,6 +71,8 @@ class Verdict:
         observed: What was seen.
         location: The user's line to change.
         lines: The slice of the timeline that shows it.
+        measured: What was measured in real time, in words, pass or not: it differs from run to run, and so no
+            other attribute may show it.
     """
 
     status: Status
@@ -78,6 +80,7 @@ class Verdict:
     observed: str = ""
     location: Location | None = None
     lines: tuple[str, ...] = ()
+    measured: tuple[str, ...] = ()
 
 
 PASSED = Verdict(status=Status.PASS)

@@ -637,6 +637,80 @@ class Searched(Event):
     trouble: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    """One of many calls under load.
+
+    Attributes:
+        due: When it was to begin, in seconds on the timeline. It may have begun later.
+        took: Seconds from then until it came back.
+        error: What it raised, as text; empty if it returned.
+    """
+
+    due: float
+    took: float
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded(Event):
+    """The test body was called again and again, at moments that were fixed before.
+
+    Attributes:
+        calls: The calls, in the order of those moments.
+        warm_up: How many calls came before them and do not count.
+        tasks: Whether the callers were tasks of one event loop, and not threads.
+        virtual: Whether times are virtual: of waits only, and exact.
+        requests: How many requests the counted calls made.
+        declared: Whether the test declares services or callables for them.
+        instant: Services that answered requests without any time passing.
+        unknown: Services that were to be slow, and that the test does not declare.
+        endless: Whether calls were under way in the end that nothing could ever end.
+    """
+
+    calls: tuple[Timed, ...]
+    warm_up: int = 0
+    tasks: bool = False
+    virtual: bool = True
+    requests: int = 0
+    declared: bool = False
+    instant: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    endless: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What one call cost the machine, in real seconds.
+
+    Attributes:
+        computed: Time on a processor, of all threads of the process and of child processes that have ended.
+        simulating: The part of it that the simulation of services took.
+        blocked: Time in waits that are not virtual.
+        error: What the call raised, as text; empty if it returned.
+    """
+
+    computed: float
+    simulating: float = 0.0
+    blocked: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computed(Event):
+    """The test body was called again and again, one call after another, and what each cost was measured.
+
+    Attributes:
+        calls: The calls, in order.
+        spins: Real seconds that the same piece of work took, once for each call: the machine's own noise.
+        requests: How many requests the calls made.
+    """
+
+    calls: tuple[Spent, ...] = ()
+    spins: tuple[float, ...] = ()
+    requests: int = 0
+
+
 _ENDS = (Answered, Returned, Raised, Broken, GaveUp, Abandoned)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 
@@ -27,9 +27,11 @@ from pytest_ralph.core.skill import Play
 from pytest_ralph.core.timeline import (
     CallEnded,
     CallStarted,
+    Computed,
     CutShort,
     Event,
     FaultMet,
+    Loaded,
     Mocked,
     Requested,
     Spared,
@@ -40,6 +42,7 @@ from pytest_ralph.core.timeline import (
 )
 from pytest_ralph.engine.body import Body
 from pytest_ralph.engine.entry import followed
+from pytest_ralph.engine.load import Load, Meter, measured
 from pytest_ralph.engine.quiet import unheard
 from pytest_ralph.world.endings import Ended, ending
 from pytest_ralph.world.injecting import Injectable
@@ -337,6 +340,46 @@ class Directed:
                 settled=lambda: player.world.advance(_INSTANT),
             )
         return self.timeline.of(CallEnded)[-callers:]
+
+    def load(self, due: Sequence[float], *, warm_up: int, at_most: int) -> Loaded:
+        """Call the test body at moments that do not depend on how long the calls take."""
+        player, world, first = self.player, self.player.world, self.calls
+        load = Load(
+            world=world,
+            begin=lambda number: player.begin(first + number),
+            end=lambda number, error: player.end(first + number, error, watched=False),
+            due=tuple(due),
+            warm_up=warm_up,
+            at_most=at_most,
+        )
+        self.calls += warm_up + len(due)
+        with suppress(Ended), world.watch(unseen=False):
+            player.body.under_load(load)
+        return load.loaded(tasks=player.body.in_tasks, declared=bool(world.dependencies))
+
+    def measure(self, calls: int) -> Computed:
+        """Call the test body, one call after another, and measure what each costs the machine."""
+        player = self.player
+
+        def call(meter: Meter) -> CallEnded:
+            with (
+                suppress(Exception, Ended),
+                player.world.watch(),
+                player.call(self._next(), watched=False),
+                meter,
+            ):
+                player.body()
+            return self.timeline.of(CallEnded)[-1]
+
+        return measured(player.world, call, calls)
+
+    def show(self, faults: Mapping[str, Fault], others: Fault | None = None) -> tuple[str, ...]:
+        """Let dependencies show faults whatever is asked of them."""
+        known = {each.url: each for each in self.player.world.dependencies}
+        for url, each in known.items():
+            if (fault := faults.get(url, others)) is not None:
+                each.show(fault, None)
+        return tuple(url for url in faults if url not in known)
 
     @property
     def test(self) -> str:

@@ -339,6 +339,7 @@ class Collector:
     def _volatile(self) -> dict[str, Any]:
         """What differs from run to run."""
         now = dt.datetime.now(dt.timezone.utc)
+        measured = {nodeid: _measured(result) for nodeid, result in sorted(self._results.items())}
         return {
             "id": uuid.uuid4().hex,
             "started": self._began.isoformat(timespec="seconds"),
@@ -349,7 +350,17 @@ class Collector:
                 "python": platform.python_version(),
                 "platform": sys.platform,
             },
+            "measured": {nodeid: found for nodeid, found in measured.items() if found},
         }
+
+
+def _measured(result: Result) -> list[str]:
+    """What was measured in real time for an item."""
+    return [
+        f"{verdict['criterion']}: {line}"
+        for verdict in result.verdicts
+        for line in verdict.get("measured", ())
+    ]
 
 
 def _forged(run: Run, told: Mapping[str, tuple[str, str]]) -> Iterator[Change]:

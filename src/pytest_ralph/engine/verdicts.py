@@ -117,6 +117,8 @@ def _record(
         "criterion": f"{gate.skill.id}.{criterion.id}",
         "status": str(verdict.status),
     }
+    if verdict.measured:
+        record["measured"] = list(verdict.measured)
     if verdict.status is Status.PASS:
         return record
     record["evidence"] = {
@@ -179,6 +181,7 @@ def summary(records: Iterable[dict[str, Any]]) -> str:
         lines.append(f"  Expected {evidence['expected']}")
         aimed = f" ({evidence['aimed_at']})" if evidence["aimed_at"] else ""
         lines.append(f"  Observed {evidence['observed']}{aimed}")
+        lines += [f"  Measured {each}" for each in record.get("measured", ())]
         if evidence["location"]:
             lines.append("  Where    {file}:{line} in {function}".format(**evidence["location"]))
     return "\n".join(lines)

@@ -112,4 +112,5 @@ def _run(reports: Sequence[Report]) -> dict[str, Any]:
         "started": min(run["started"] for run in runs),
         "duration": max(run["duration"] for run in runs),
         "versions": runs[0]["versions"],
+        "measured": {nodeid: found for run in runs for nodeid, found in run.get("measured", {}).items()},
     }

@@ -51,10 +51,22 @@ def render(report: Mapping[str, Any], width: int) -> Iterator[Line]:
         yield "", _PLAIN
         yield from _details(skill, width)
     yield "", _PLAIN
+    yield from _measured(report["run"], width)
     yield from _standing(report, width)
     if report["next_action"] is not None:
         yield from _next(report, width)
     yield _verdict(report)
+
+
+def _measured(run: Mapping[str, Any], width: int) -> Iterator[Line]:
+    """What was measured in real time: it differs from run to run."""
+    found = run.get("measured", {})
+    for nodeid, lines in found.items():
+        yield from _wrap(f"  measured in {nodeid}", width, "    ", _PLAIN)
+        for line in lines:
+            yield from _wrap(f"    {line}", width, "      ", _PLAIN)
+    if found:
+        yield "", _PLAIN
 
 
 def _table(skills: Sequence[Mapping[str, Any]], width: int) -> Iterator[Line]:

@@ -12,6 +12,7 @@ import _thread
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from pytest_ralph.core.timeline import Stuck, Waited
@@ -25,6 +26,27 @@ _LOCK = _thread.LockType
 _rlock_acquire, _rlock_release, _rlock_is_owned = _RLOCK.acquire, _RLOCK.release, _RLOCK._is_owned  # type: ignore[attr-defined]
 # From CPython 3.13 on, threads are joined by a handle of their own rather than by a lock.
 _HANDLE: Any = getattr(_thread, "_ThreadHandle", None)
+
+# Virtual nanoseconds after which one who waits for a lock is served before one who comes. Before that,
+# threads only get in each other's way, and whoever is quicker may have it.
+_MINE_AFTER = 1_000_000
+
+
+@dataclass(eq=False)
+class Waiting:
+    """One who waits for a lock.
+
+    Attributes:
+        since: Since when, in virtual nanoseconds.
+        got: Whether it has it now.
+    """
+
+    since: int
+    got: bool = False
+
+
+Lines = dict[int, list[Waiting]]
+"""Who waits for a lock, by its id, in the order they came."""
 
 
 def install(scheduler: Scheduler, recorder: Recorder) -> Undo:
@@ -45,15 +67,28 @@ def install(scheduler: Scheduler, recorder: Recorder) -> Undo:
 def _acquire(
     original: Callable[..., bool], scheduler: Scheduler, recorder: Recorder, name: str
 ) -> Callable[..., bool]:
+    lines: Lines = {}
+
     def acquire(self: Any, blocking: bool = True, timeout: float = -1) -> bool:
         if (timeout == -1 or timeout > 0) and blocking and not scheduler.serving:
-            if original(self, False):
+            if not _others_first(self, lines, scheduler) and original(self, False):
                 return True
             if not _guards_the_run():
-                return _wait(original, self, timeout, scheduler, recorder, name)
+                return _wait(original, self, timeout, scheduler, recorder, name, lines)
         return original(self, blocking, timeout)  # returns at once, or raises what it always raises
 
     return acquire
+
+
+def _others_first(lock: Any, lines: Lines, scheduler: Scheduler) -> bool:
+    """Whether a lock is due to one who has waited for it, even if it is free at this moment.
+
+    First come, first served: else it would be up to the machine who gets it.
+    """
+    line = lines.get(id(lock))
+    if not line or scheduler.clock.now - line[0].since < _MINE_AFTER:
+        return False
+    return not (isinstance(lock, _RLOCK) and _rlock_is_owned(lock))
 
 
 def _guards_the_run() -> bool:
@@ -125,27 +160,35 @@ def _wait(
     scheduler: Scheduler,
     recorder: Recorder,
     name: str,
+    lines: Lines,
 ) -> bool:
     began = scheduler.clock.now
     deadline = None if timeout < 0 else began + round(timeout * 1e9)
-    got: list[bool] = []
+    mine = Waiting(began)
+    line = lines.setdefault(id(lock), [])
+    line.append(mine)
 
     def ready() -> bool:
+        if line[0] is not mine:
+            return False
         # Asked by other threads as well: only the owner-to-be may take it, the others only look.
         if _thread.get_ident() != me:
             return _is_free(lock)
-        if not got and original(lock, False):
-            got.append(True)
-        return bool(got)
+        mine.got = mine.got or original(lock, False)
+        return mine.got
 
     me = _thread.get_ident()
     try:
         over = scheduler.wait(ready, deadline)
     except WorldIsOver:
-        return bool(got) or original(lock, True, -1 if deadline is None else scheduler.left(deadline))
+        return mine.got or original(lock, True, -1 if deadline is None else scheduler.left(deadline))
     except NeverEnds:
         recorder.add(Stuck, phase="wait", call=name, location=recorder.here())
         raise
+    finally:
+        line.remove(mine)
+        if not line and lines.get(id(lock)) is line:
+            del lines[id(lock)]
     # What an idle worker of some library does with its time is nobody's wait.
     if deadline is not None and not over and recorder.here() is not None:
         recorder.add(

@@ -24,6 +24,8 @@ else:  # pragma: no cover - other interpreters run with --ralph-realtime, where 
 
 monotonic_ns: Callable[[], int] = _copy(time.monotonic_ns)
 time_ns: Callable[[], int] = _copy(time.time_ns)
+thread_time_ns: Callable[[], int] = _copy(time.thread_time_ns)
+process_time_ns: Callable[[], int] = _copy(time.process_time_ns)
 sleep: Callable[[float], None] = _copy(time.sleep)
 select_select: Callable[..., Any] = _copy(select.select)
 getaddrinfo: Callable[..., Any] = _copy(_socket.getaddrinfo)

@@ -118,12 +118,26 @@ class Scheduler:
         self._inside: int | None = None
         self._body = real.thread_id()
         self._slept: dict[int, int] = {}
+        self._computed = 0
 
     def settle(self) -> None:
         """Let the services deal with all that has been sent so far, without moving time."""
         if not self.serving:
-            with self.alone():
+            with self.alone(), self._metered():
                 self._settle()
+
+    @property
+    def computed(self) -> float:
+        """Real seconds that all threads have spent computing here: what the simulation of services costs."""
+        return self._computed / 1e9
+
+    @contextmanager
+    def _metered(self) -> Generator[None]:
+        began = real.thread_time_ns()
+        try:
+            yield
+        finally:
+            self._computed += real.thread_time_ns() - began
 
     @contextmanager
     def alone(self) -> Generator[None]:
@@ -187,6 +201,7 @@ class Scheduler:
         with self.alone():
             self._waiters.append(me)
         patience = 0.00005
+        began = real.thread_time_ns()
         try:
             while True:
                 if self._over:
@@ -202,6 +217,7 @@ class Scheduler:
         finally:
             with self.alone():
                 self._waiters.remove(me)
+                self._computed += real.thread_time_ns() - began
 
     @property
     def slept(self) -> float:
@@ -245,7 +261,8 @@ class Scheduler:
             others = [waiter for waiter in self._waiters if waiter is not me]
             if self._arriving - self._known() or any(each.is_due(self.clock.now) for each in others):
                 return None
-            self._move(me, outsider)
+            if not self._move(me, outsider):
+                return None
 
     def _settle(self) -> None:
         self._inside = real.thread_id()
@@ -273,8 +290,10 @@ class Scheduler:
     def _known(self) -> frozenset[int]:
         return frozenset(waiter.thread for waiter in self._waiters)
 
-    def _move(self, me: Waiter, outsider: str | None) -> None:
+    def _move(self, me: Waiter, outsider: str | None) -> bool:
+        """Let time pass, or end a wait that never ends; False if that is for another thread to do."""
         goal = self._next_moment()
+        mine = True
         if outsider is not None:
             self._really_wait(outsider, goal)
         elif goal is not None:
@@ -286,7 +305,9 @@ class Scheduler:
             if self._is_stuck(me):
                 raise NeverEnds
             self._really_sleep(_GRACE_STEP)
+            mine = False
         self._say_farewell(me)
+        return mine
 
     def _next_moment(self) -> int | None:
         """The earliest moment at which something is due."""
