@@ -16,9 +16,9 @@ SEAMS = Seams()
 
 
 @contextmanager
-def entered() -> Iterator[World]:
+def entered(*, measured: bool = False) -> Iterator[World]:
     """A world of its own, entered."""
-    world = World(SEAMS, Locator(Path(__file__).parent), measured=False)
+    world = World(SEAMS, Locator(Path(__file__).parent), measured=measured)
     try:
         world.enter()
         yield world

@@ -159,6 +159,7 @@ class Meter:
         self.spent = Spent(computed=0.0)
 
     def __enter__(self) -> None:
+        self._world.scheduler.metered = True
         self._before = self._read()
 
     def __exit__(
@@ -168,6 +169,7 @@ class Meter:
         traceback: TracebackType | None,
     ) -> None:
         after = self._read()
+        self._world.scheduler.metered = False
         computed, simulating, blocked = (
             max(0.0, now - was) for now, was in zip(after, self._before, strict=True)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pytest_ralph.world.patching import wrap
@@ -14,8 +14,8 @@ from pytest_ralph.world.repoint import Undo
 class Instances:
     """The objects of a class made in Python: those there are when they are first asked for, and later ones.
 
-    The search goes through all objects of the process, so it is made once. What is made after it, while this
-    is installed, says so itself.
+    The search goes through all objects of the process, so it is made once, for several classes in one go
+    (`find`). What is made after it, while this is installed, says so itself.
 
     Args:
         kind: The class. Its objects are hashed by identity and can be referred to weakly.
@@ -23,10 +23,10 @@ class Instances:
     """
 
     def __init__(self, kind: Any, made: Callable[[Any], None] = lambda _: None) -> None:
-        self._kind = kind
+        self.kind = kind
         self._made = made
         self._found: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._searched = False
+        self.searched = False
 
     def install(self) -> Undo:
         """See what is made from now on. Returns what undoes it."""
@@ -39,19 +39,31 @@ class Instances:
 
             return init
 
-        return wrap(self._kind, "__init__", around)
+        return wrap(self.kind, "__init__", around)
 
     def all(self) -> list[Any]:
         """The objects there are, in no particular order."""
-        if not self._searched:
-            self._searched = True
-            self._found.update(of(self._kind))
+        find([self])
         return list(self._found)
 
+    def take(self, found: Iterable[Any]) -> None:
+        """These were found by a search."""
+        self.searched = True
+        self._found.update(found)
 
-def of(kind: type) -> list[Any]:
-    """The objects of a class made in Python, and of those made from it: they refer to their class."""
-    return [each for each in gc.get_referrers(*_family(kind)) if isinstance(each, kind)]
+
+def find(wanted: Iterable[Instances]) -> None:
+    """Search for all that were not searched for before, in one go."""
+    missing = [each for each in wanted if not each.searched]
+    found = of(*(each.kind for each in missing)) if missing else []
+    for each in missing:
+        each.take(one for one in found if isinstance(one, each.kind))
+
+
+def of(*kinds: type) -> list[Any]:
+    """The objects of classes made in Python, and of those made from them: they refer to their class."""
+    families = [member for kind in kinds for member in _family(kind)]
+    return [each for each in gc.get_referrers(*families) if isinstance(each, kinds)]
 
 
 def _family(kind: type) -> list[type]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
-from typing import Protocol
+from typing import Any, Protocol
 
 from pytest_ralph.core.metrics import Metric, difference
 from pytest_ralph.core.timeline import Exported
 from pytest_ralph.world.exporters import opentelemetry, prometheus, statsd
+from pytest_ralph.world.instances import Instances, find
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Undo
 
@@ -22,6 +23,10 @@ class Exporter(Protocol):
 
     def install(self) -> Undo:
         """Begin to look. Returns what undoes it."""
+
+    @property
+    def wanted(self) -> list[Instances]:
+        """The objects of the library that it reads."""
 
     def flush(self) -> None:
         """Let the library hand over what it keeps back."""
@@ -54,6 +59,8 @@ class MetricSeam:
             for exporter in self._exporters.values():
                 stack.callback(exporter.install())
             self._spans = self._spans or opentelemetry.spans(self._recorder)
+            readers: list[Any] = [*self._exporters.values(), *([self._spans] if self._spans else [])]
+            find(wanted for reader in readers for wanted in reader.wanted)
             if self._spans is not None:
                 stack.callback(self._spans.install())
             return stack.pop_all().close

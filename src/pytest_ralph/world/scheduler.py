@@ -118,25 +118,33 @@ class Scheduler:
         self._inside: int | None = None
         self._body = real.thread_id()
         self._slept: dict[int, int] = {}
+        self.metered = False
         self._computed = 0
 
     def settle(self) -> None:
         """Let the services deal with all that has been sent so far, without moving time."""
         if not self.serving:
-            with self.alone(), self._metered():
-                self._settle()
+            with self.alone():
+                began = self._meter()
+                try:
+                    self._settle()
+                finally:
+                    self._count(began)
 
     @property
     def computed(self) -> float:
-        """Real seconds that all threads have spent computing here: what the simulation of services costs."""
+        """Real seconds that all threads have spent computing here: what the simulation of services costs.
+
+        Counted only while `metered` is set: to ask for the time of a thread costs as much as a small wait.
+        """
         return self._computed / 1e9
 
-    @contextmanager
-    def _metered(self) -> Generator[None]:
-        began = real.thread_time_ns()
-        try:
-            yield
-        finally:
+    def _meter(self) -> int:
+        return real.thread_time_ns() if self.metered else 0
+
+    def _count(self, began: int) -> None:
+        # What began before this was asked for does not count.
+        if began and self.metered:
             self._computed += real.thread_time_ns() - began
 
     @contextmanager
@@ -201,7 +209,7 @@ class Scheduler:
         with self.alone():
             self._waiters.append(me)
         patience = 0.00005
-        began = real.thread_time_ns()
+        began = self._meter()
         try:
             while True:
                 if self._over:
@@ -217,7 +225,7 @@ class Scheduler:
         finally:
             with self.alone():
                 self._waiters.remove(me)
-                self._computed += real.thread_time_ns() - began
+                self._count(began)
 
     @property
     def slept(self) -> float:

@@ -30,6 +30,7 @@ class Exporter:
     def __init__(self) -> None:
         self._readers: dict[int, tuple[weakref.ref[Any], Any]] = {}
         self._providers = Instances(sys.modules[MODULE].MeterProvider, made=self._add)
+        self.wanted = [self._providers]
 
     def install(self) -> Undo:
         """See providers that are made from now on. Returns what undoes it."""
@@ -122,7 +123,7 @@ class Spans:
 
         self._recorder = recorder
         # Tracers keep these, and not the provider that they come from.
-        self._groups = [
+        self.wanted = [
             Instances(kind, made=self._made)
             for kind in (trace.SynchronousMultiSpanProcessor, trace.ConcurrentMultiSpanProcessor)
         ]
@@ -158,7 +159,7 @@ class Spans:
             stack.callback(active.clear)
             stack.callback(_take_away, added, processor)
             self._add = add
-            for groups in self._groups:
+            for groups in self.wanted:
                 stack.callback(groups.install())
                 for group in groups.all():
                     add(group)

@@ -28,6 +28,7 @@ class Exporter:
 
         self._held: list[Any] = []
         self._registries = Instances(CollectorRegistry, made=self._held.append)
+        self.wanted = [self._registries]
 
     def install(self) -> Undo:
         """See registries that are made from now on. Returns what undoes it."""

@@ -56,6 +56,11 @@ class Exporter:
                 stack.callback(self._clients.install())
             return stack.pop_all().close
 
+    @property
+    def wanted(self) -> list[Instances]:
+        """The clients that keep something back."""
+        return [self._clients] if self._clients is not None else []
+
     def flush(self) -> None:
         """Let clients send what they keep back for a moment."""
         for client in self._datadog():
