@@ -3,6 +3,7 @@
 1. Real time per scenario against the raw cost of the same client calls on a plain loopback server.
 2. Virtual seconds judged per real second for the payments example.
 3. Start-up of pytest with and without the plugin.
+4. What the mechanisms of the resource skills add to a call that does nothing.
 
 Run it with ``make bench``.
 """
@@ -192,6 +193,35 @@ def start_up() -> None:
     )
 
 
+MECHANISMS = {
+    "in pytest's process": ("@ralph.timeout(10)", ()),
+    "isolated": ("@ralph.timeout(10)", ("--ralph-isolate",)),
+    "memory measured": ("@ralph.memory_limit('50 MB')", ()),
+    "leaks counted, 20 calls": ("@ralph.no_leaks", ()),
+}
+IDLE = """
+import pytest
+import pytest_ralph as ralph
+
+@pytest.mark.parametrize("number", range(20))
+{marker}
+def test_idle(number):
+    pass
+"""
+
+
+def mechanisms() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for what, (marker, options) in MECHANISMS.items():
+            (folder / "test_idle.py").write_text(IDLE.format(marker=marker))
+            _, listed = pytest_in(folder, "--ralph", *options, "--collect-only", "test_idle.py")
+            items = sum("::" in line for line in listed.splitlines())
+            arguments = ("--ralph", "--tb=no", *options, "test_idle.py")
+            took = best(lambda arguments=arguments: inner_seconds(pytest_in(folder, *arguments)[1]), 3)
+            print(f"{what:32} {took / items * 1000:8.1f} ms per scenario")
+
+
 if __name__ == "__main__":
     print("-- one scenario")
     scenario_cost()
@@ -199,3 +229,5 @@ if __name__ == "__main__":
     virtual_time()
     print("-- start-up")
     start_up()
+    print("-- mechanisms of the resource skills")
+    mechanisms()

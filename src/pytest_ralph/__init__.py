@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from pytest_ralph.skills.fallback import fallback as fallback
     from pytest_ralph.skills.idempotent import idempotent as idempotent
     from pytest_ralph.skills.logs import logs as logs
+    from pytest_ralph.skills.memory_limit import memory_limit as memory_limit
+    from pytest_ralph.skills.no_leaks import no_leaks as no_leaks
     from pytest_ralph.skills.rate_limit import rate_limit as rate_limit
     from pytest_ralph.skills.retry import retry as retry
+    from pytest_ralph.skills.scales import scales as scales
     from pytest_ralph.skills.survives import survives as survives
     from pytest_ralph.skills.timeout import timeout as timeout
     from pytest_ralph.skills.validates_input import validates_input as validates_input
@@ -42,9 +45,12 @@ __all__ = [
     "idempotent",
     "invalid",
     "logs",
+    "memory_limit",
+    "no_leaks",
     "rate_limit",
     "reset",
     "retry",
+    "scales",
     "secret",
     "survives",
     "timeout",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -17,6 +18,7 @@ from pytest_ralph import defaults
 from pytest_ralph.core.fault import Fault
 from pytest_ralph.core.location import Locator
 from pytest_ralph.core.policy import Policy, PolicyError
+from pytest_ralph.core.quantity import seconds, size
 from pytest_ralph.core.registry import Registry, builtin, extended
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.engine.gates import (
@@ -81,6 +83,9 @@ class Run:
         more_faults: What plugins add to the faults that schedules are made of.
         policy: What the team agreed upon.
         today: The day, for waivers.
+        isolating: Whether every scenario is played in a process of its own.
+        watchdog: Real seconds that an isolated scenario may take; 0 for no limit.
+        memory: Bytes of memory that the process of a scenario may have; None for no limit.
         plan: All gates and items, as plain data for the report.
         judged: What was judged, by item as text, kept apart from what reports say of it.
         inventory: What would be locked now; empty if nothing asks for it.
@@ -94,6 +99,9 @@ class Run:
     more_faults: tuple[Fault, ...] = ()
     policy: Policy = field(default_factory=Policy)
     today: dt.date = dt.date.min
+    isolating: bool = False
+    watchdog: float = 60.0
+    memory: int | None = None
     plan: dict[str, Any] = field(default_factory=dict)
     judged: dict[str, str] = field(default_factory=dict)
     inventory: dict[str, Any] = field(default_factory=dict)
@@ -172,6 +180,9 @@ def start(config: pytest.Config) -> Run:
         more_faults=_more_faults(config),
         policy=policy,
         today=dt.datetime.now(dt.timezone.utc).date(),
+        isolating=bool(config.getoption("ralph_isolate")),
+        watchdog=_quantity(config, "watchdog", seconds) or 0.0,
+        memory=_quantity(config, "memory", size),
     )
 
 
@@ -227,6 +238,24 @@ def _policy(config: pytest.Config, registry: Registry) -> Policy:
     return policy
 
 
+Q = TypeVar("Q", float, int)
+
+
+def _quantity(config: pytest.Config, option: str, parse: Callable[..., Q]) -> Q | None:
+    """An option that is a quantity.
+
+    Raises:
+        pytest.UsageError: It is none.
+    """
+    text = config.getoption(f"ralph_{option}")
+    if text is None:
+        return None
+    try:
+        return parse(int(text) if text.isdigit() else text, name=f"--ralph-{option}")
+    except (TypeError, ValueError) as error:
+        raise pytest.UsageError(str(error)) from None
+
+
 def run_of(config: pytest.Config) -> Run:
     """The run of a configuration, made on first use."""
     if RUN not in config.stash:
@@ -249,7 +278,9 @@ def open_case(item: pytest.Item) -> Case | None:
     locator = Locator(item.config.rootpath, [Path(item.path)])
     gates = run.test(item).gates if scenario is not None else ()
     measured = "ralph_timeline" in needs or any(gate.skill.measures for gate in gates)
-    return Case(gates=gates, locator=locator, world=World(run.seams, locator, measured=measured))
+    realtime = scenario is not None and scenario.realtime
+    world = World(run.seams, locator, measured=measured, realtime=realtime)
+    return Case(gates=gates, locator=locator, world=world)
 
 
 def plan(items: list[pytest.Item], run: Run) -> dict[str, Any]:
