@@ -38,23 +38,81 @@ def judge(project: Project, body: str, *arguments: str, fixtures: str = "", befo
     return project.run("--ralph", "--ralph-isolate", *arguments)
 
 
-@pytest.mark.parametrize("limit", ["10", "(10, 30)"])
-def test_verdicts_are_those_of_a_play_in_this_process(project: Project, limit: str):
-    project.write(
-        client=CLIENT,
-        test_it=f"""
-        from client import charge
+SEARCHES = """
+import logging
+from hypothesis import strategies as st
+from tests.subjects import schedules
 
-        @ralph.retry(max_retries=1, backoff=(1,))
-        @ralph.timeout(10)
-        def test_charge(api):
-            charge({limit})
-        """,
-    )
+@ralph.feature("survived")
+@ralph.survives(examples=20, raises=schedules.PaymentError, max_requests=4)
+def test_survives(api):
+    assert schedules.right() == "ch_1"
+
+@ralph.feature("broken")
+@ralph.survives(raises=schedules.PaymentError)
+def test_breaks(api):
+    assert schedules.trusting() == "ch_1"
+
+class Odd:
+    def __init__(self):
+        self.travels_nowhere = lambda: 0
+
+    def __repr__(self):
+        return "Odd()"
+
+def check(amount):
+    if not isinstance(amount, (int, Odd)):
+        raise ValueError(amount)
+
+@pytest.fixture
+def amount():
+    return 5
+
+@ralph.feature("input")
+@ralph.validates_input(amount=st.one_of(st.text(), st.builds(Odd)), examples=20)
+def test_input(api, amount):
+    check(amount)
+
+@ralph.feature("lines")
+@ralph.logs
+@ralph.timeout(10)
+def test_lines(api):
+    logging.getLogger("pay").warning("hello %s", 1)
+    schedules.right()
+"""
+GATE = """
+from client import charge
+
+@ralph.retry(max_retries=1, backoff=(1,))
+@ralph.timeout({limit})
+def test_charge(api):
+    charge({limit})
+"""
+
+
+@pytest.mark.parametrize(
+    "test",
+    [GATE.format(limit="10"), GATE.format(limit="(10, 30)"), SEARCHES],
+    ids=["10", "(10, 30)", "searches"],
+)
+def test_verdicts_are_those_of_a_play_in_this_process(project: Project, test: str):
+    project.write(client=CLIENT, test_it=test)
 
     here, apart = project.run("--ralph").whole, project.run("--ralph", "--ralph-isolate").whole
 
     assert {**here, "run": None} == {**apart, "run": None}
+    if test is SEARCHES:
+        failed = [
+            (skill["feature"], each["id"])
+            for skill in apart["skills"]
+            for each in skill["criteria"]
+            if each["status"] == "fail"
+        ]
+        assert failed == [
+            ("broken", "survives.invariants-hold"),
+            ("input", "validates-input.rejects-invalid"),
+            ("lines", "logs.structured"),
+        ]
 
 
 def test_state_of_modules_does_not_outlive_a_scenario(project: Project):

@@ -96,11 +96,10 @@ def play(
                 played: Found = yield from playing
                 # The parent knows the scenario, and what it searches with does not travel.
                 found = replace(played, plays=[replace(each, scenario=HEALTHY) for each in played.plays])
+                _tell_end(child, meter, "found", found)
             except BaseException as error:  # noqa: BLE001 - it is raised again by the parent
                 child.tell("result", item.stash[RESULT])
                 _tell_end(child, meter, "raised", _raised(item, error))
-            else:
-                _tell_end(child, meter, "found", found)
     finally:
         child.leave()
 
@@ -162,7 +161,7 @@ def listen(item: pytest.Item, child: Child, meter: Meter | None) -> Came:
     lives: list[Life] = []
     for kind, value in child.told():
         if kind == "log":
-            _log(value)
+            _log(*value)
         elif kind == "warning":
             warnings.warn_explicit(**value)
         elif kind == "printed":
@@ -304,19 +303,32 @@ def _warnings(child: Child) -> Iterator[None]:
 
 @contextmanager
 def _logs(child: Child) -> Iterator[None]:
-    """Tell of what is logged; what handlers write to files is written already."""
-    handler = _Teller(child)
-    logging.getLogger().addHandler(handler)
+    """Tell of the records that handlers keep in memory; what handlers write to files is written already.
+
+    No handler is added: Python writes by itself where there is none, and what it writes is judged.
+    """
+    tellers = [(handler, _Teller(child, number)) for number, handler in enumerate(_keeping())]
+    for handler, teller in tellers:
+        handler.addFilter(teller)
     yield
-    logging.getLogger().removeHandler(handler)
+    for handler, teller in tellers:
+        handler.removeFilter(teller)
 
 
-class _Teller(logging.Handler):
-    def __init__(self, child: Child) -> None:
+def _keeping() -> list[logging.Handler]:
+    """The handlers that keep records in memory, as pytest's do to show them and for ``caplog``."""
+    handlers = logging.getLogger().handlers
+    return [each for each in handlers if isinstance(getattr(each, "stream", None), io.StringIO)]
+
+
+class _Teller(logging.Filter):
+    """Tells of all that comes to a handler, and keeps nothing back."""
+
+    def __init__(self, child: Child, number: int) -> None:
         super().__init__()
-        self._child = child
+        self._child, self._number = child, number
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def filter(self, record: logging.LogRecord) -> bool:
         told = copy.copy(record)
         told.msg, told.args = record.getMessage(), None
         if record.exc_info:
@@ -325,14 +337,15 @@ class _Teller(logging.Handler):
         if not _travels(told):
             known = vars(logging.makeLogRecord({}))
             told = logging.makeLogRecord({name: vars(told).get(name) for name in known})
-        self._child.tell("log", told)
+        self._child.tell("log", (self._number, told))
+        return True
 
 
-def _log(record: logging.LogRecord) -> None:
-    """Give a record to what keeps records in memory, as pytest does to show them and for ``caplog``."""
-    for handler in logging.getLogger().handlers:
-        if isinstance(getattr(handler, "stream", None), io.StringIO) and record.levelno >= handler.level:
-            handler.handle(record)
+def _log(number: int, record: logging.LogRecord) -> None:
+    """In the parent: give a record to the handler that kept it in the child."""
+    handlers = _keeping()
+    if number < len(handlers):
+        handlers[number].handle(record)
 
 
 def _raised(item: pytest.Item, error: BaseException) -> Raised:
