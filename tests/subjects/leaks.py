@@ -5,7 +5,9 @@ from __future__ import annotations
 import _thread
 import asyncio
 import concurrent.futures
+import contextlib
 import functools
+import http.client
 import os
 import socket
 import threading
@@ -22,6 +24,24 @@ KEPT: list[Any] = []
 def right() -> None:
     """A session for all calls."""
     SESSION.post(URL, json={}, timeout=10).raise_for_status()
+
+
+def connection_closed() -> None:
+    """A connection for each call, closed whatever happens."""
+    with contextlib.closing(http.client.HTTPConnection("api.pay.example", timeout=10)) as connection:
+        connection.request("POST", "/v1/charges")
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status >= 400:
+            raise OSError(answer.reason)
+
+
+def connection_per_call() -> None:
+    """A connection for each call, and never closed; it is kept, as by a cycle or a cache."""
+    connection = http.client.HTTPConnection("api.pay.example", timeout=10)
+    KEPT.append(connection)
+    connection.request("POST", "/v1/charges")
+    connection.getresponse().read()
 
 
 def client_per_call() -> None:
@@ -41,12 +61,23 @@ def _squares(number: int) -> list[int]:
     return [number * each for each in range(100)]
 
 
-NUMBERS = iter(range(10**9))
+# Python keeps the numbers up to 256 anyway.
+NUMBERS = iter(range(1000, 10**9))
 
 
 def bounded_cache() -> None:
     """Keeps what it used last, and not more."""
-    assert len(_squares(100 + next(NUMBERS))) > 1
+    assert len(_squares(next(NUMBERS))) > 1
+
+
+@functools.lru_cache
+def _cubes(number: int) -> list[int]:
+    return [number**3]
+
+
+def largest_cache() -> None:
+    """Keeps the last 128 results, as everybody does who sets no size."""
+    assert _cubes(next(NUMBERS))
 
 
 def raw_file() -> None:
@@ -60,7 +91,7 @@ def open_file() -> None:
 
 
 def session_per_call() -> None:
-    """A session for each call, and never closed; it is kept, as by a cycle or a cache."""
+    """The same with a session of requests."""
     session = requests.Session()
     KEPT.append(session)
     session.post(URL, json={}, timeout=10).raise_for_status()
@@ -70,8 +101,8 @@ def open_in_trouble() -> None:
     """Closes what it opens if all goes well."""
     sock = socket.socket()
     try:
-        right()
-    except requests.RequestException:
+        connection_closed()
+    except OSError:
         KEPT.append(sock)
         raise
     sock.close()
@@ -121,3 +152,32 @@ def _cached(number: int) -> str:
 def unbounded_cache() -> None:
     """A cache without a bound."""
     _cached(next(NUMBERS))
+
+
+def watchdog_per_timeout() -> None:
+    """Somebody looks after a service that does not answer, and never stops to."""
+    try:
+        connection_closed()
+    except TimeoutError:
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        raise
+
+
+async def left_behind_by_a_timeout() -> None:
+    """The call is given up, and what it waits for is not."""
+    loop = asyncio.get_running_loop()
+    async with httpx.AsyncClient(timeout=10) as client:
+        try:
+            (await client.post(URL)).raise_for_status()
+        except httpx.TimeoutException:
+            KEPT.append(loop.create_task(asyncio.Event().wait()))
+            raise
+
+
+def errors_kept() -> None:
+    """Errors are collected for a report that nobody asks for."""
+    try:
+        connection_closed()
+    except OSError as error:
+        KEPT.append({"error": str(error), "number": next(NUMBERS)})
+        raise

@@ -46,6 +46,10 @@ class Census:
         self._locator = locator
         self._host = host
         self._lines: dict[Iterable[Any], Location | None] = {}
+        # What is there already is no leak: there is much of it, and it is not looked at again and again.
+        gc.collect()
+        self._frozen = gc.get_freeze_count() > 0
+        gc.freeze()
         self._tracing = tracemalloc.is_tracing()
         if not self._tracing:
             tracemalloc.start(_FRAMES)
@@ -75,6 +79,8 @@ class Census:
         """Stop tracing what allocates memory, unless somebody else began it."""
         if not self._tracing:
             tracemalloc.stop()
+        if not self._frozen:
+            gc.unfreeze()
 
     def _maker(self, thing: object) -> Location | None:
         """The user's line that made an object, through whatever wraps what it called."""
