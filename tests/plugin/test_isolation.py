@@ -241,7 +241,13 @@ def test_properties_are_recorded(project: Project):
     assert '<property name="key" value="value"' in (project.pytester.path / "out.xml").read_text()
 
 
-@pytest.mark.parametrize("measuring", [("-m", "pytest"), ("-m", "coverage", "run", "-m", "pytest")])
+@pytest.mark.parametrize(
+    "measuring",
+    [
+        ("-m", "pytest"),
+        pytest.param(("-m", "coverage", "run", "-m", "pytest"), marks=pytest.mark.slow),
+    ],
+)
 def test_coverage_is_measured(project: Project, measuring: tuple[str, ...]):
     project.write(
         client=CLIENT,
@@ -413,7 +419,7 @@ def test_a_fork_that_comes_back_is_no_second_result(project: Project):
     assert "1 passed" in outcome.output, outcome.output
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("workers", ["0", pytest.param("2", marks=pytest.mark.slow)])
 def test_asynchronous_tests_are_isolated(project: Project, workers: str):
     project.write(
         test_it="""

@@ -8,6 +8,12 @@ from tests.harness import Outcome, Project
 
 SIZES = "(40_000, 80_000, 160_000, 320_000)"
 SMALL = "(500, 1_000, 2_000, 4_000)"
+PAIRS = "(125, 250, 500, 1_000)"
+
+
+def more(*row: object) -> object:
+    """More of the same kind."""
+    return pytest.param(*row, marks=pytest.mark.slow)
 
 
 def judge(
@@ -28,11 +34,13 @@ def judge(
 @pytest.mark.parametrize(
     ("call", "sizes", "more"),
     [
-        ("linear(n)", SIZES, ""),
-        ("linear(n)", SIZES, ", at_most='n'"),
+        more("linear(n)", SIZES, ""),
+        more("linear(n)", SIZES, ", at_most='n'"),
         ("sorting(n)", SIZES, ""),
-        ("by_set(n)", SIZES, ", at_most='n'"),
+        more("by_set(n)", SIZES, ", at_most='n'"),
         ("quadratic(n)", SMALL, ", at_most='n^2'"),
+        ("keeps_all(n)", SIZES, ", memory='n'"),
+        more("in_pieces(n)", SIZES, ", memory='1'"),
     ],
 )
 def test_growth_that_is_allowed_passes(project: Project, call: str, sizes: str, more: str):
@@ -46,7 +54,10 @@ def test_growth_that_is_allowed_passes(project: Project, call: str, sizes: str, 
     ("call", "sizes", "more", "not_passed"),
     [
         ("quadratic(n)", SMALL, "", {"scales.growth": "fail"}),
-        ("linear(n)", SIZES, ", at_most='log n'", {"scales.growth": "fail"}),
+        more("linear(n)", SIZES, ", at_most='log n'", {"scales.growth": "fail"}),
+        ("all_pairs(n)", PAIRS, ", at_most='n^2', memory='n'", {"scales.memory": "fail"}),
+        more("keeps_all(n)", SIZES, ", memory='1'", {"scales.memory": "fail"}),
+        more("linear(n)", SIZES, ", memory='n'", {"scales.memory": "not_exercised"}),
         ("constant(n)", SIZES, "", {"scales.growth": "not_exercised"}),
         ("linear(n)", "(10, 100, 40_000)", ", at_most='n'", {"scales.growth": "not_exercised"}),
         (
@@ -120,6 +131,7 @@ def test_a_test_that_does_not_take_the_amount_is_refused(project: Project):
         ("@ralph.scales((1, 2, 3))", "the last 8 times the first or more, got (1, 2, 3)"),
         ("@ralph.scales((1, 20, 10))", "sizes must be at least three whole numbers in rising order"),
         ("@ralph.scales((1, 2, 9), at_most='n!')", "at_most must be one of '1', 'log n', 'n', 'n log n'"),
+        ("@ralph.scales((1, 2, 9), memory='n!')", "memory must be one of '1', 'log n', 'n', 'n log n'"),
         ("@ralph.scales((1, 2, 9), requests='n!')", "requests must be one of '1', 'log n', 'n', 'n log n'"),
     ],
 )

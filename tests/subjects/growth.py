@@ -35,6 +35,21 @@ def by_set(n: int) -> int:
     return len(seen)
 
 
+def keeps_all(n: int) -> int:
+    """A list of everything."""
+    return len([str(number) for number in range(n)])
+
+
+def in_pieces(n: int) -> int:
+    """Never more than a piece of fixed size."""
+    return sum(len([str(number) for number in range(4_000)]) for _ in range(n // 4_000))
+
+
+def all_pairs(n: int) -> int:
+    """A table of everything against everything."""
+    return len([[column % 7 for column in range(n)] for _ in range(n)])
+
+
 def constant(n: int) -> int:
     """Takes hardly any time."""
     return n

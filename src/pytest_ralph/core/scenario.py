@@ -39,12 +39,13 @@ class Stage(Protocol):
             arguments: Arguments of the test to be passed with other values than those of its fixtures.
         """
 
-    def measure(self, arguments: Mapping[str, object], n: int) -> CallEnded:
+    def measure(self, arguments: Mapping[str, object], n: int, *, memory: bool = False) -> CallEnded:
         """Call the test body until it is known what a call costs, and put that on the timeline.
 
         Args:
             arguments: Arguments of the test to be passed with other values than those of its fixtures.
             n: The amount of data that stands for.
+            memory: Whether to measure the memory that a call uses, in one more call.
         """
 
     def census(self) -> None:

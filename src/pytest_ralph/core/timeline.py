@@ -546,6 +546,7 @@ class MemoryUsed(Event):
         killed: Which process was killed for it, or would have been had somebody looked at that moment:
             ``the process`` or ``a child process``; empty if none.
         holders: The lines that made it grow most, where they are known.
+        tool: What has found those lines, if that is a tool that may be installed or not.
     """
 
     peak: int
@@ -553,6 +554,7 @@ class MemoryUsed(Event):
     mechanism: str
     killed: str = ""
     holders: tuple[str, ...] = ()
+    tool: str = ""
 
     def text(self) -> str:
         ended = f", {self.killed} was killed" if self.killed else ""
@@ -618,14 +620,17 @@ class Measured(Event):
         n: The amount.
         seconds: Processor seconds of one call: the least of several.
         requests: How many requests one call made to simulated services.
+        memory: The most bytes that one call had allocated at a time; 0 if that was not measured.
     """
 
     n: int
     seconds: float
     requests: int = 0
+    memory: int = 0
 
     def text(self) -> str:
-        return f"{duration(self.seconds)} of processor time for n = {self.n}"
+        memory = f" and {amount(self.memory)} of memory" if self.memory else ""
+        return f"{duration(self.seconds)} of processor time{memory} for n = {self.n}"
 
 
 def classes(kind: type[BaseException]) -> tuple[str, ...]:

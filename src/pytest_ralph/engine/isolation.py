@@ -16,7 +16,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -28,10 +28,14 @@ from pytest_ralph.core.scenario import HEALTHY
 from pytest_ralph.engine.apart import Child
 from pytest_ralph.engine.play import Found, Player
 from pytest_ralph.engine.session import RESULT, Case
+from pytest_ralph.world import allocations
 from pytest_ralph.world.culprits import Culprits
 from pytest_ralph.world.memory import Life, Meter
 
 T = TypeVar("T")
+
+# How many lines are named that use much memory.
+_MOST = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,28 +113,55 @@ class Culprit:
     """Who used too much memory.
 
     Attributes:
-        line: The user's line that went beyond the limit.
-        holders: Those that added most until then, as text.
+        line: The user's line that went beyond the limit, or that held most of it.
+        holders: Those that added or held most, as text.
+        tool: What has found them, if that is a tool that may be there or not.
     """
 
     line: Location | None
     holders: tuple[str, ...]
+    tool: str = ""
 
 
-def trace(child: Child, case: Case, player: Player, meter: Meter) -> None:
-    """In the child: call the body once more, and tell which lines use memory; does not come back."""
+def culprit(sizes: Mapping[Location, int], line: Location | None = None, tool: str = "") -> Culprit:
+    """The lines that most of the memory goes to.
 
-    def found(line: Location | None, holders: tuple[Location, ...]) -> None:
-        child.tell(
-            "culprit", Culprit(line=line, holders=tuple(f"{each.file}:{each.line}" for each in holders))
-        )
+    Args:
+        sizes: Bytes by line.
+        line: The line that went beyond the limit; the one with most bytes if it is not known.
+        tool: What has found them.
+    """
+    most = sorted(sizes, key=lambda each: -sizes[each])[:_MOST]
+    share = sum(sizes.values()) / 10
+    holders = tuple(f"{each.file}:{each.line}" for each in most if sizes[each] >= share)
+    return Culprit(line=line or next(iter(most), None), holders=holders, tool=tool)
+
+
+def trace(child: Child, case: Case, player: Player, meter: Meter, record: str) -> None:
+    """In the child: call the body once more, and see which lines use memory; does not come back.
+
+    Args:
+        child: The process that this is; it tells who is to blame, unless that is recorded.
+        case: The test.
+        player: Calls the body.
+        meter: What measures its memory.
+        record: The file that allocations are recorded in, where that can be done; else empty.
+    """
+
+    def found(line: Location | None, sizes: Mapping[Location, int]) -> None:
+        child.tell("culprit", culprit(sizes, line))
         child.leave()
 
     try:
         case.world.enter()
         case.world.forked()
         meter.begin(lambda _: None)
-        with Culprits(case.locator, meter.cap.limit, found).watching():
+        looking = (
+            allocations.recorded(record)
+            if record
+            else Culprits(case.locator, meter.cap.limit, found).watching()
+        )
+        with looking:
             player.body()
     finally:
         child.leave()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import socket
+import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,6 +29,7 @@ from pytest_ralph.engine.gates import base_id, resets_of, scenario_of, scenarios
 from pytest_ralph.engine.isolation import Came, Culprit
 from pytest_ralph.engine.play import Found, Player, seed_for
 from pytest_ralph.engine.session import CASE, RESULT, Case, Run, open_case, run_of
+from pytest_ralph.world import allocations
 from pytest_ralph.world.endings import Ended, ending
 from pytest_ralph.world.memory import MECHANISM, Meter
 
@@ -196,19 +199,24 @@ def _apart(
 
 
 def _culprits(item: pytest.Item, case: Case, player: Player, cap: MemoryCap) -> Culprit | None:
-    """Play once more, line by line, to find the lines that use so much; None if they are not found."""
+    """Play once more to find the lines that use so much; None if they are not found."""
     # A single line may go far beyond the limit.
     meter = Meter(replace(cap, stop=cap.limit * 2 + _BEYOND))
     child = Child()
     isolation.flush(item)
-    if child.fork():
-        isolation.trace(child, case, player, meter)
-    try:
-        child.wait(_PATIENCE, [meter])
-        return next((value for kind, value in child.told() if kind == "culprit"), None)
-    finally:
-        child.close()
-        meter.close()
+    with tempfile.TemporaryDirectory() as folder:
+        record = os.path.join(folder, "allocations") if allocations.available() else ""
+        if child.fork():
+            isolation.trace(child, case, player, meter, record)
+        try:
+            child.wait(_PATIENCE, [meter])
+            if record:
+                sizes = allocations.largest(record, case.locator)
+                return isolation.culprit(sizes, tool=allocations.TOOL) if sizes else None
+            return next((value for kind, value in child.told() if kind == "culprit"), None)
+        finally:
+            child.close()
+            meter.close()
 
 
 def _came(
@@ -249,6 +257,7 @@ def _came(
                 killed=meter.killed,
                 location=(culprit and culprit.line) or case.locator.pick(ended.frames),
                 holders=culprit.holders if culprit else (),
+                tool=culprit.tool if culprit else "",
             )
         )
         meter.close()

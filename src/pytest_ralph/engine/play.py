@@ -8,6 +8,7 @@ module globals start alike.
 
 from __future__ import annotations
 
+import gc
 import math
 import random
 import time
@@ -347,7 +348,7 @@ class Directed:
             self.player.body(arguments)
         return self.timeline.of(CallEnded)[-1]
 
-    def measure(self, arguments: Mapping[str, object], n: int) -> CallEnded:
+    def measure(self, arguments: Mapping[str, object], n: int, *, memory: bool = False) -> CallEnded:
         """Call the test body until it is known what a call costs."""
         number, began = self.calls, time.process_time()
         ended = self.call(arguments)
@@ -364,9 +365,27 @@ class Directed:
             n=n,
             seconds=took,
             requests=len(requests),
+            memory=self._allocated(arguments) if memory else 0,
             location=requests[-1].location if requests else None,
         )
         return ended
+
+    def _allocated(self, arguments: Mapping[str, object]) -> int:
+        """The most bytes that one call has allocated at a time."""
+        import tracemalloc
+
+        gc.collect()
+        mine = not tracemalloc.is_tracing()
+        if mine:
+            tracemalloc.start()
+        try:
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            self._timed(arguments, 1)
+            return max(1, tracemalloc.get_traced_memory()[1] - before)
+        finally:
+            if mine:
+                tracemalloc.stop()
 
     def _timed(self, arguments: Mapping[str, object], calls: int) -> float:
         """Processor seconds of one call, on average."""

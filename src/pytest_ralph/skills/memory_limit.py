@@ -91,7 +91,8 @@ def _capped(spec: MemoryLimit) -> Scenario:
 def _observed(used: MemoryUsed) -> str:
     """What was used, with how that is known."""
     more = " or more" if used.killed else ""
-    lines = "; most of it in " + ", ".join(used.holders) if used.holders else ""
+    tool = f", says {used.tool}" if used.tool else ""
+    lines = f"; most of it in {', '.join(used.holders)}{tool}" if used.holders else ""
     return f"{amount(used.peak, like=used.limit)}{more} ({used.mechanism}){lines}"
 
 

@@ -85,13 +85,13 @@ def _spans(timeline: Timeline) -> list[Span]:
     spans: list[Span] = []
     before: Counted | None = None
     calls = 0
-    for event in timeline.of(CallEnded, Counted):
+    for event in timeline:
         if isinstance(event, CallEnded):
             calls += 1
-            continue
-        if before is not None:
-            spans.append(Span(calls=calls, before=before, after=event))
-        before, calls = event, 0
+        elif isinstance(event, Counted):
+            if before is not None:
+                spans.append(Span(calls=calls, before=before, after=event))
+            before, calls = event, 0
     return spans
 
 

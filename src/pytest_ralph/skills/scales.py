@@ -1,8 +1,8 @@
 """Skill ``scales``: what a call costs grows no faster with the amount of data than it may.
 
 The body is called with several sizes, as its argument ``n``. What is judged is the slope of processor time
-over size, both in logarithms, which a busy machine does not change; and, where that is asked for, the number
-of requests, which is exact.
+over size, both in logarithms, which a busy machine does not change; and, where that is asked for, that of the
+memory in use at a time, and the number of requests, which is exact.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_ralph.core.quantity import duration
+from pytest_ralph.core.quantity import amount, duration
 from pytest_ralph.core.scenario import Scenario, Stage
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed, untested
 from pytest_ralph.core.timeline import CallEnded, Died, Measured
@@ -30,6 +30,8 @@ GROWTHS: Mapping[str, Callable[[float], float]] = {
 TOLERANCE = 0.3
 # What a call costs beside the code under test is less than a tenth of this many seconds.
 FLOOR = 0.001
+# What the simulated world allocates in a call beside it is less than a tenth of this many bytes.
+MEMORY_FLOOR = 128 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +40,16 @@ class Sizes:
 
     Attributes:
         sizes: The sizes.
+        memory: Whether memory is measured as well.
     """
 
     sizes: tuple[int, ...]
+    memory: bool = False
 
     def play(self, stage: Stage) -> None:
         """Measure."""
         for size in self.sizes:
-            if stage.measure({"n": size}, size).error:
+            if stage.measure({"n": size}, size, memory=self.memory).error:
                 return
 
 
@@ -55,12 +59,18 @@ class Scales:
 
     sizes: tuple[int, ...]
     at_most: str = "n log n"
+    memory: str | None = None
     requests: str | None = None
     scenarios: str = "auto"
 
     def parameters(self) -> Mapping[str, Any]:
         """The arguments for the report."""
-        return {"sizes": list(self.sizes), "at_most": self.at_most, "requests": self.requests}
+        return {
+            "sizes": list(self.sizes),
+            "at_most": self.at_most,
+            "memory": self.memory,
+            "requests": self.requests,
+        }
 
     @property
     def provided(self) -> Mapping[str, object]:
@@ -68,7 +78,9 @@ class Scales:
         return {"n": self.sizes[0]}
 
 
-def scales(sizes: Sequence[int], *, at_most: str = "n log n", requests: str | None = None) -> Decorator[Any]:
+def scales(
+    sizes: Sequence[int], *, at_most: str = "n log n", memory: str | None = None, requests: str | None = None
+) -> Decorator[Any]:
     """Require that the cost of a call grows no faster with the amount of data than it may.
 
     The test takes the amount as its argument ``n``, and makes that much data itself.
@@ -77,6 +89,8 @@ def scales(sizes: Sequence[int], *, at_most: str = "n log n", requests: str | No
         sizes: At least three amounts, in rising order, the last at least eight times the first.
         at_most: How processor time may grow: ``"1"``, ``"log n"``, ``"n"``, ``"n log n"``, ``"n^2"`` or
             ``"n^3"``.
+        memory: How the memory that a call has in use at a time may grow, in the same words; not judged
+            without it.
         requests: How the number of requests may grow, in the same words; not judged without it.
 
     Raises:
@@ -89,10 +103,10 @@ def scales(sizes: Sequence[int], *, at_most: str = "n log n", requests: str | No
         ...     assert sorted(range(n, 0, -1))[0] == 1
     """
     __tracebackhide__ = True
-    return attach("scales", lambda: _spec(sizes, at_most, requests))  # type: ignore[no-any-return]
+    return attach("scales", lambda: _spec(sizes, at_most, memory, requests))  # type: ignore[no-any-return]
 
 
-def _spec(sizes: object, at_most: object, requests: object) -> Scales:
+def _spec(sizes: object, at_most: object, memory: object, requests: object) -> Scales:
     if callable(sizes):
         raise TypeError("needs the sizes: write @ralph.scales((1_000, 4_000, 16_000))")
     wanted = "sizes must be at least three whole numbers in rising order, the last 8 times the first or more"
@@ -101,17 +115,22 @@ def _spec(sizes: object, at_most: object, requests: object) -> Scales:
     rising = all(before < after for before, after in zip(sizes, sizes[1:], strict=False))
     if len(sizes) < 3 or not rising or sizes[-1] < 8 * sizes[0]:
         raise ValueError(f"{wanted}, got {sizes!r}")
-    for name, value in (("at_most", at_most), ("requests", requests)):
-        if value not in GROWTHS and (name, value) != ("requests", None):
+    for name, value in (("at_most", at_most), ("memory", memory), ("requests", requests)):
+        if value not in GROWTHS and (value is not None or name == "at_most"):
             raise ValueError(f"{name} must be one of {', '.join(map(repr, GROWTHS))}, got {value!r}")
     return Scales(
-        sizes=tuple(sizes), at_most=str(at_most), requests=None if requests is None else str(requests)
+        sizes=tuple(sizes),
+        at_most=str(at_most),
+        memory=None if memory is None else str(memory),
+        requests=None if requests is None else str(requests),
     )
 
 
 def _played(spec: Scales) -> tuple[Scenario, ...]:
-    name = "sizes-" + "-".join(map(str, spec.sizes))
-    return (Scenario(id=name, course=Sizes(sizes=spec.sizes), isolated=True, realtime=True),)
+    memory = spec.memory is not None
+    name = f"sizes-{'-'.join(map(str, spec.sizes))}{'-with-memory' if memory else ''}"
+    course = Sizes(sizes=spec.sizes, memory=memory)
+    return (Scenario(id=name, course=course, isolated=True, realtime=True),)
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
@@ -127,33 +146,76 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
     return sum((x - middle[0]) * (y - middle[1]) for x, y in logs) / spread
 
 
-def _growth(spec: Scales, play: Play) -> Verdict | None:
-    """Processor time grows as it may."""
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Something that calls with more data cost more of.
+
+    Attributes:
+        name: What it is.
+        of: How much of it a call took.
+        shown: An amount of it as text.
+        floor: Amounts below this say nothing.
+        growth: How it may grow.
+    """
+
+    name: str
+    of: Callable[[Measured], float]
+    shown: Callable[[float], str]
+    floor: float
+    growth: str
+
+
+def _time(spec: Scales) -> Cost:
+    return Cost(
+        name="processor time",
+        of=lambda each: each.seconds,
+        shown=duration,
+        floor=FLOOR,
+        growth=spec.at_most,
+    )
+
+
+def _memory(spec: Scales) -> Cost:
+    return Cost(
+        name="memory",
+        of=lambda each: each.memory,
+        shown=amount,
+        floor=MEMORY_FLOOR,
+        growth=spec.memory or "n",
+    )
+
+
+def _grows(cost: Callable[[Scales], Cost]) -> Callable[[Scales, Play], Verdict | None]:
+    return lambda spec, play: _growth(cost(spec), spec, play)
+
+
+def _growth(cost: Cost, spec: Scales, play: Play) -> Verdict | None:
+    """What calls cost grows as it may."""
     found = play.timeline.of(Measured)
-    shown = ", ".join(f"{duration(each.seconds)} for {each.n}" for each in found)
+    shown = ", ".join(f"{cost.shown(cost.of(each))} for {each.n}" for each in found)
     if len(found) < len(spec.sizes):
         return untested("not every size could be measured: see handles-largest", play.timeline)
-    costly = [each for each in found if each.seconds >= FLOOR]
-    growth = GROWTHS[spec.at_most]
+    costly = [each for each in found if cost.of(each) >= cost.floor]
+    growth = GROWTHS[cost.growth]
     if not costly:
-        reason = f"the calls take too little processor time to tell ({shown}): use larger sizes"
+        reason = f"the calls take too little {cost.name} to tell ({shown}): use larger sizes"
         return untested(reason, play.timeline)
     enough = costly[-1].n >= 4 * costly[0].n
-    # What took no time took less than can be told: as if it had taken that much, the growth is at least so.
+    # What took none took less than can be told: as if it had taken that much, the growth is at least so.
     costly = costly if enough else found
-    points = [(float(each.n), max(each.seconds, FLOOR)) for each in costly]
+    points = [(float(each.n), max(cost.of(each), cost.floor)) for each in costly]
     allowed = slope([(n, growth(n)) for n, _ in points]) + TOLERANCE
     measured = slope(points)
     if measured > allowed:
         last = play.timeline.of(CallEnded)
         return failed(
-            f"processor time grows as {spec.at_most}: by a power of at most {allowed:.1f}",
+            f"{cost.name} grows as {cost.growth}: by a power of at most {allowed:.1f}",
             f"it grows by a power of {measured:.1f}: {shown}",
             last[-1].location if last else None,
             play.timeline,
         )
     if not enough:
-        reason = f"too few of the calls take enough processor time to tell ({shown}): use larger sizes"
+        reason = f"too few of the calls take enough {cost.name} to tell ({shown}): use larger sizes"
         return untested(reason, play.timeline)
     return PASSED
 
@@ -217,7 +279,7 @@ SKILL = Skill(
             kind="pass",
             text=lambda spec: f"processor time grows with n as {spec.at_most}",
             scenarios=_played,
-            judge=_growth,
+            judge=_grows(_time),
             timing=False,
             outlives=True,
             fix=lambda spec: (
@@ -234,6 +296,20 @@ SKILL = Skill(
             timing=False,
             outlives=True,
             fix=lambda spec: f"Make the call succeed with {spec.sizes[-1]}, in pieces if need be",
+        ),
+        Criterion(
+            id="memory",
+            kind="pass",
+            text=lambda spec: f"memory in use grows with n as {spec.memory}",
+            scenarios=_played,
+            judge=_grows(_memory),
+            timing=False,
+            outlives=True,
+            applies=lambda spec: spec.memory is not None,
+            fix=lambda spec: (
+                f"Make the memory in use at a time grow as {spec.memory}: read, transform and write in "
+                "pieces, and keep no second copy of what there is, nor anything for each pair of elements"
+            ),
         ),
         Criterion(
             id="requests",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -17,7 +17,6 @@ from typing import Any
 from pytest_ralph.core.location import Location, Locator
 from pytest_ralph.world import real
 
-_MOST = 3
 # After so many lines the mark is looked at only every so many nanoseconds: a loop would take for ever else.
 _EACH = 20_000
 _APART = 1_000_000
@@ -29,11 +28,11 @@ class Culprits:
     Args:
         locator: Knows the user's code.
         limit: How many bytes may be used beyond what there is at the beginning.
-        found: Is told, once, when more is used: the line that did it and those that added most until then.
+        found: Is told, once, when more is used: the line that did it, and how much each has added until then.
     """
 
     def __init__(
-        self, locator: Locator, limit: int, found: Callable[[Location | None, tuple[Location, ...]], None]
+        self, locator: Locator, limit: int, found: Callable[[Location | None, Mapping[Location, int]], None]
     ) -> None:
         self._locator = locator
         self._limit = limit
@@ -77,12 +76,8 @@ class Culprits:
             self._report(line)
 
     def _report(self, line: tuple[str, int, str]) -> None:
-        most = sorted(self._grown, key=lambda each: -self._grown[each])[:_MOST]
-        share = sum(self._grown.values()) / 10
-        held = [
-            place for each in most if self._grown[each] >= share and (place := self._locator.pick([each]))
-        ]
-        self._found(self._locator.pick([line]), tuple(held))
+        sizes = {place: size for each, size in self._grown.items() if (place := self._locator.pick([each]))}
+        self._found(self._locator.pick([line]), sizes)
 
     def _mark(self) -> int:
         return int(os.pread(self._status, 4096, 0).split(b"VmHWM:")[1].split(maxsplit=1)[0]) * 1024
