@@ -80,6 +80,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="SIZE",
         help="Memory that the process of each scenario may have, such as 512MB, as a container has it.",
     )
+    group.addoption(
+        "--ralph-cgroup",
+        metavar="DIRECTORY",
+        help="A delegated control group, in which groups are made for processes that are held to a limit.",
+    )
     group.addoption("--ralph-realtime", action="store_true", help="No virtual clock: wait in real time.")
 
 

@@ -186,7 +186,7 @@ def absent(item: pytest.Item) -> Iterator[None]:
         del body.runtest
 
 
-def listen(item: pytest.Item, child: Child, meter: Meter | None) -> Came:
+def listen(item: pytest.Item, child: Child, meter: Meter | None, *, died: bool) -> Came:
     """In the parent, when the child has ended: let all that it told happen here."""
     found: dict[str, Any] = {}
     lives: list[Life] = []
@@ -204,7 +204,7 @@ def listen(item: pytest.Item, child: Child, meter: Meter | None) -> Came:
         else:
             found[kind] = value
     if meter is not None:
-        meter.add(found.get("memory", 0), lives)
+        meter.add(found.get("memory", 0), lives, died=died)
     return Came(
         found=found.get("found"),
         raised=found.get("raised"),

@@ -30,8 +30,9 @@ from pytest_ralph.engine.isolation import Came, Culprit
 from pytest_ralph.engine.play import Found, Player, seed_for
 from pytest_ralph.engine.session import CASE, RESULT, Case, Run, open_case, run_of
 from pytest_ralph.world import allocations
+from pytest_ralph.world.cgroup import Group
 from pytest_ralph.world.endings import Ended, ending
-from pytest_ralph.world.memory import MECHANISM, Meter
+from pytest_ralph.world.memory import KILLED, Meter
 
 # The run that looks for the lines that use memory: how many real seconds it may take, and how many bytes it
 # may use beyond twice the limit.
@@ -175,7 +176,7 @@ def _apart(
     cap = scenario.memory or (
         MemoryCap(limit=run.memory, stop=run.memory, whole=True) if run.memory else None
     )
-    meter = Meter(cap) if cap is not None else None
+    meter = Meter(cap, _group(run, cap)) if cap is not None else None
     child = Child()
     isolation.note_coverage(item)
     isolation.flush(item)
@@ -189,13 +190,21 @@ def _apart(
         with isolation.absent(item):
             yield
         ended = child.wait(run.watchdog, [meter] if meter is not None else [])
-        came = isolation.listen(item, child, meter)
+        came = isolation.listen(item, child, meter, died=bool(ended.reason))
     finally:
         child.close()
+    if meter is not None and meter.killed == "the process" and ended.reason:
+        ended = replace(ended, reason=KILLED)
     culprits = None
     if meter is not None and meter.exceeded and not meter.cap.whole and meter.killed != "a child process":
         culprits = _culprits(item, case, player, meter.cap)
     return _came(item, case, scenario, ended, came, meter, culprits)
+
+
+def _group(run: Run, cap: MemoryCap) -> Group | None:
+    """The control group that holds a process to a limit; not where it may go beyond, to be measured."""
+    held = cap.whole or cap.announced
+    return run.groups.group() if run.groups is not None and held else None
 
 
 def _culprits(item: pytest.Item, case: Case, player: Player, cap: MemoryCap) -> Culprit | None:
@@ -253,7 +262,7 @@ def _came(
                 at=now,
                 peak=meter.peak,
                 limit=meter.cap.limit,
-                mechanism=MECHANISM,
+                mechanism=meter.mechanism,
                 killed=meter.killed,
                 location=(culprit and culprit.line) or case.locator.pick(ended.frames),
                 holders=culprit.holders if culprit else (),

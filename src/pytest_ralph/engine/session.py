@@ -32,6 +32,7 @@ from pytest_ralph.engine.gates import (
     scenarios,
 )
 from pytest_ralph.report.policyfile import find, load
+from pytest_ralph.world.cgroup import Hierarchy
 from pytest_ralph.world.network import Names
 from pytest_ralph.world.world import Seams, World, unavailable
 
@@ -86,6 +87,7 @@ class Run:
         isolating: Whether every scenario is played in a process of its own.
         watchdog: Real seconds that an isolated scenario may take; 0 for no limit.
         memory: Bytes of memory that the process of a scenario may have; None for no limit.
+        groups: Where control groups are made for processes that are held to a limit; None for nowhere.
         plan: All gates and items, as plain data for the report.
         judged: What was judged, by item as text, kept apart from what reports say of it.
         inventory: What would be locked now; empty if nothing asks for it.
@@ -102,6 +104,7 @@ class Run:
     isolating: bool = False
     watchdog: float = 60.0
     memory: int | None = None
+    groups: Hierarchy | None = None
     plan: dict[str, Any] = field(default_factory=dict)
     judged: dict[str, str] = field(default_factory=dict)
     inventory: dict[str, Any] = field(default_factory=dict)
@@ -183,6 +186,7 @@ def start(config: pytest.Config) -> Run:
         isolating=bool(config.getoption("ralph_isolate")),
         watchdog=_quantity(config, "watchdog", seconds) or 0.0,
         memory=_quantity(config, "memory", size),
+        groups=_groups(config),
     )
 
 
@@ -236,6 +240,23 @@ def _policy(config: pytest.Config, registry: Registry) -> Policy:
         prefix = f"{source.prefix}.defaults" if source.prefix else "defaults"
         raise pytest.UsageError(str(PolicyError(source.file, f"{prefix}.{key}", value, expected))) from None
     return policy
+
+
+def _groups(config: pytest.Config) -> Hierarchy | None:
+    """Where control groups may be made.
+
+    Raises:
+        pytest.UsageError: They may not, where the option says so.
+    """
+    name = config.getoption("ralph_cgroup")
+    if name is None:
+        return None
+    from pytest_ralph.world.cgroup import hierarchy
+
+    try:
+        return hierarchy(name)
+    except (OSError, ValueError) as error:
+        raise pytest.UsageError(f"--ralph-cgroup: {error}") from None
 
 
 Q = TypeVar("Q", float, int)

@@ -25,14 +25,18 @@ from typing import Any
 
 from pytest_ralph.core.scenario import MemoryCap
 from pytest_ralph.world import real
+from pytest_ralph.world.cgroup import Group
 
+KILLED = "was killed for the memory it used"
 MECHANISM = "peak resident set of the process, its children sampled"
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _ZERO = struct.Struct("qqqq")
 _SLOTS = 511
 _MADV_POPULATE_READ = 22
+_MADV_POPULATE_WRITE = 23
 _MAPPING = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) r..p \S+ \S+ ([1-9]\d*) ", re.MULTILINE)
+_WRITABLE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) rw.p ", re.MULTILINE)
 # Sizes that Python's allocator of small objects keeps apart; the two smallest are not worth the trouble.
 _SMALL = range(48, 513, 16)
 _FILL_STEP = 128 * 1024
@@ -81,10 +85,13 @@ class Meter:
 
     Args:
         cap: What the process is held to.
+        group: The control group in which the kernel holds it to that; without one, it is looked at and killed
+            from outside.
     """
 
-    def __init__(self, cap: MemoryCap) -> None:
+    def __init__(self, cap: MemoryCap, group: Group | None = None) -> None:
         self.cap = cap
+        self._group = group
         self.peak = 0
         self.killed = ""
         # Shared with the process: its zero, and those of the processes that it forks, by their ids.
@@ -105,6 +112,9 @@ class Meter:
             OSError: The kernel keeps no high-water mark here.
         """
         self._tell, self._main = tell, os.getpid()
+        if self._group is not None:
+            self._group.enter()
+            _unshare()
         if not self.cap.whole:
             self._held = _fill()
             _map_files()
@@ -114,6 +124,8 @@ class Meter:
         now = Resident() if self.cap.whole else resident(self._main)
         self._note(0, self._main, now)
         os.register_at_fork(after_in_child=self._forked)
+        if self._group is not None:
+            self._group.limit(self.cap.stop, whole=self.cap.whole)
 
     def end(self) -> int:
         """The most bytes that the process itself used at a time since `begin`."""
@@ -153,24 +165,39 @@ class Meter:
         shares = self._shares(pid, descendants)
         used = sum(shares.values())
         self.peak = max(self.peak, used)
-        if used <= self.cap.stop:
+        if used <= self.cap.stop or self._group is not None:
             return None
         largest = max(shares, key=lambda each: shares[each])
         if largest == pid:
             self.killed = "the process"
-            return "was killed for the memory it used"
+            return KILLED
         self.killed = "a child process"
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(largest, 9)
         return None
 
-    def add(self, peak: int, lives: Iterable[Life]) -> None:
-        """Take in what the process and those that it forked have told of themselves."""
+    def add(self, peak: int, lives: Iterable[Life], *, died: bool = False) -> None:
+        """Take in what the process and those that it forked have told of themselves.
+
+        Args:
+            peak: What the process itself has used at most.
+            lives: Those that it forked.
+            died: Whether it has ended before it should.
+        """
         children = together(list(lives))
         self.peak = max(self.peak, peak, children)
-        if self.peak > self.cap.stop and not self.killed:
+        if self._group is not None:
+            if self._group.kills:
+                self.killed = "the process" if died else "a child process"
+                self.peak = max(self.peak, self.cap.stop)
+        elif self.peak > self.cap.stop and not self.killed:
             # Nobody looked at the right moment, but the kernel would not have missed it.
             self.killed = "a child process" if children > peak else "the process"
+
+    @property
+    def mechanism(self) -> str:
+        """How it is measured, and who kills."""
+        return MECHANISM if self._group is None else f"control group v{self._group.files.version}"
 
     @property
     def exceeded(self) -> bool:
@@ -178,8 +205,10 @@ class Meter:
         return bool(self.killed) or self.peak > self.cap.limit
 
     def close(self) -> None:
-        """Let go of the memory that is shared with the process."""
+        """Let go of the memory that is shared with the process, and of its control group."""
         self._board.close()
+        if self._group is not None:
+            self._group.close()
 
     def _note(self, slot: int, pid: int, start: Resident) -> None:
         _ZERO.pack_into(self._board, slot * _ZERO.size, pid, start.private, start.shared, start.files)
@@ -281,6 +310,16 @@ def _fill() -> list[object]:
             if resident(me).total - before > _FILL_STEP // 2:
                 break
     return held
+
+
+def _unshare() -> None:
+    """Copy all that was inherited: a control group counts what is copied later, whoever has made it."""
+    with open("/proc/self/maps", "rb") as file:
+        found = [(int(begin, 16), int(end, 16)) for begin, end in _WRITABLE.findall(file.read())]
+    library = ctypes.CDLL(None)
+    for begin, end in found:
+        # Before Linux 5.14 that is not to be had: then a few more bytes are counted.
+        library.madvise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), _MADV_POPULATE_WRITE)
 
 
 def _map_files() -> None:
