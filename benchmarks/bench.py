@@ -196,8 +196,11 @@ def start_up() -> None:
 MECHANISMS = {
     "in pytest's process": ("@ralph.timeout(10)", ()),
     "isolated": ("@ralph.timeout(10)", ("--ralph-isolate",)),
-    "memory measured": ("@ralph.memory_limit('50 MB')", ()),
+    "memory measured": ("@ralph.memory_limit('50 MB', mode='peak')", ()),
+    "memory measured, and capped": ("@ralph.memory_limit('50 MB')", ()),
     "leaks counted, 20 calls": ("@ralph.no_leaks", ()),
+    "growth, three sizes": ("@ralph.scales((1, 4, 16))", ()),
+    "growth, of memory as well": ("@ralph.scales((1, 4, 16), memory='n')", ()),
 }
 IDLE = """
 import pytest
@@ -205,7 +208,7 @@ import pytest_ralph as ralph
 
 @pytest.mark.parametrize("number", range(20))
 {marker}
-def test_idle(number):
+def test_idle({arguments}):
     pass
 """
 
@@ -214,11 +217,12 @@ def mechanisms() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for what, (marker, options) in MECHANISMS.items():
-            (folder / "test_idle.py").write_text(IDLE.format(marker=marker))
+            arguments = "number, n" if "scales" in marker else "number"
+            (folder / "test_idle.py").write_text(IDLE.format(marker=marker, arguments=arguments))
             _, listed = pytest_in(folder, "--ralph", *options, "--collect-only", "test_idle.py")
             items = sum("::" in line for line in listed.splitlines())
-            arguments = ("--ralph", "--tb=no", *options, "test_idle.py")
-            took = best(lambda arguments=arguments: inner_seconds(pytest_in(folder, *arguments)[1]), 3)
+            command = ("--ralph", "--tb=no", *options, "test_idle.py")
+            took = best(lambda command=command: inner_seconds(pytest_in(folder, *command)[1]), 3)
             print(f"{what:32} {took / items * 1000:8.1f} ms per scenario")
 
 
