@@ -8,6 +8,7 @@
 #   make compatibility  write docs/reference/compatibility.md anew, from the results of the tests
 #   make repeat    run the tests of clients and of the world again and again, and compare what happens in them
 #                  (RUNS=20 for each way: alone, by two workers, with every core busy)
+#   make test-cgroup  test the control groups, in a guest of User-Mode-Linux (Debian package user-mode-linux)
 #   make bench     run the benchmarks
 #   make clean     remove everything that can be made again
 
@@ -38,7 +39,7 @@ endef
 
 RUNS ?= 20
 
-.PHONY: demo test lint types coverage docs compatibility repeat bench test-all format clean
+.PHONY: demo test lint types coverage docs compatibility repeat bench test-all test-cgroup format clean
 
 demo: $(STAMP)
 	$(call heading,demo: pytest --ralph --tb=no docs/examples)
@@ -81,6 +82,13 @@ compatibility: $(STAMP)
 repeat: $(STAMP)
 	$(call heading,the same tests$(comma) again and again)
 	@$(BIN)/python -m tests.repeat --runs $(RUNS)
+
+# The kernel takes what it does not know for the environment of the first process.
+test-cgroup: $(STAMP)
+	$(call heading,control groups$(comma) in a guest)
+	@linux.uml mem=1G rootfstype=hostfs rootflags=/ ro quiet con=null con0=null$(comma)fd:1 \
+		init=$(CURDIR)/tests/guest/init.sh GUEST_ROOT=$(CURDIR) GUEST_PYTHON=$(CURDIR)/$(BIN)/python </dev/null \
+		| tee /dev/stderr | grep -q "guest: pytest exited with 0"
 
 bench: $(STAMP)
 	$(call heading,benchmarks)

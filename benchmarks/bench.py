@@ -4,6 +4,7 @@
 2. Virtual seconds judged per real second for the payments example.
 3. Start-up of pytest with and without the plugin.
 4. Real time of a latency gate: 200 calls under load, and 200 that are measured.
+5. What the mechanisms of the resource skills add to a call that does nothing.
 
 Run it with ``make bench``.
 """
@@ -222,6 +223,39 @@ def latency() -> None:
         print(f"200 calls, {what:29} {took:8.2f} s")
 
 
+MECHANISMS = {
+    "in pytest's process": ("@ralph.timeout(10)", ()),
+    "isolated": ("@ralph.timeout(10)", ("--ralph-isolate",)),
+    "memory measured": ("@ralph.memory_limit('50 MB', mode='peak')", ()),
+    "memory measured, and capped": ("@ralph.memory_limit('50 MB')", ()),
+    "leaks counted, 20 calls": ("@ralph.no_leaks", ()),
+    "growth, three sizes": ("@ralph.scales((1, 4, 16))", ()),
+    "growth, of memory as well": ("@ralph.scales((1, 4, 16), memory='n')", ()),
+}
+IDLE = """
+import pytest
+import pytest_ralph as ralph
+
+@pytest.mark.parametrize("number", range(20))
+{marker}
+def test_idle({arguments}):
+    pass
+"""
+
+
+def mechanisms() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for what, (marker, options) in MECHANISMS.items():
+            arguments = "number, n" if "scales" in marker else "number"
+            (folder / "test_idle.py").write_text(IDLE.format(marker=marker, arguments=arguments))
+            _, listed = pytest_in(folder, "--ralph", *options, "--collect-only", "test_idle.py")
+            items = sum("::" in line for line in listed.splitlines())
+            command = ("--ralph", "--tb=no", *options, "test_idle.py")
+            took = best(lambda command=command: inner_seconds(pytest_in(folder, *command)[1]), 3)
+            print(f"{what:32} {took / items * 1000:8.1f} ms per scenario")
+
+
 if __name__ == "__main__":
     print("-- one scenario")
     scenario_cost()
@@ -231,3 +265,5 @@ if __name__ == "__main__":
     start_up()
     print("-- a latency gate")
     latency()
+    print("-- mechanisms of the resource skills")
+    mechanisms()

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from pytest_ralph.skills.idempotent import idempotent as idempotent
     from pytest_ralph.skills.latency import latency as latency
     from pytest_ralph.skills.logs import logs as logs
+    from pytest_ralph.skills.memory_limit import memory_limit as memory_limit
+    from pytest_ralph.skills.no_leaks import no_leaks as no_leaks
     from pytest_ralph.skills.rate_limit import rate_limit as rate_limit
     from pytest_ralph.skills.retry import retry as retry
+    from pytest_ralph.skills.scales import scales as scales
     from pytest_ralph.skills.survives import survives as survives
     from pytest_ralph.skills.timeout import timeout as timeout
     from pytest_ralph.skills.validates_input import validates_input as validates_input
@@ -44,9 +47,12 @@ __all__ = [
     "invalid",
     "latency",
     "logs",
+    "memory_limit",
+    "no_leaks",
     "rate_limit",
     "reset",
     "retry",
+    "scales",
     "secret",
     "survives",
     "timeout",

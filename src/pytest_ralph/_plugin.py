@@ -6,6 +6,7 @@ Importing this module must cost next to nothing: everything else is imported whe
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--ralph-seed", type=int, default=0, metavar="N", help="Seed of random numbers (default: 0)."
     )
+    group.addoption(
+        "--ralph-isolate", action="store_true", help="Play every scenario in a process of its own."
+    )
+    group.addoption(
+        "--ralph-watchdog",
+        default="60",
+        metavar="SECONDS",
+        help="Real time after which an isolated scenario is killed, 0 for never (default: 60).",
+    )
+    group.addoption(
+        "--ralph-memory",
+        metavar="SIZE",
+        help="Memory that the process of each scenario may have, such as 512MB, as a container has it.",
+    )
+    group.addoption(
+        "--ralph-cgroup",
+        metavar="DIRECTORY",
+        help="A delegated control group, in which groups are made for processes that are held to a limit.",
+    )
     group.addoption("--ralph-realtime", action="store_true", help="No virtual clock: wait in real time.")
 
 
@@ -89,7 +109,12 @@ def pytest_configure(config: pytest.Config) -> None:
 # After other plugins have parametrized, so that the scenario stands last in the test's id.
 @pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if metafunc.config.getoption("ralph") and metafunc.definition.get_closest_marker("ralph"):
+    if not metafunc.definition.get_closest_marker("ralph"):
+        return
+    from pytest_ralph.marker import provide
+
+    provide(metafunc)
+    if metafunc.config.getoption("ralph"):
         from pytest_ralph.engine import collecting
 
         collecting.parametrize(metafunc)
@@ -221,3 +246,11 @@ def ralph_returned(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
     from pytest_ralph.engine import fixtures
 
     return fixtures.returned(request)
+
+
+@pytest.fixture
+def ralph_oom() -> Callable[[int | str], AbstractContextManager[None]]:
+    """Make memory run out, with a real ``MemoryError``, in a block of a test that takes more than it may."""
+    from pytest_ralph.engine import fixtures
+
+    return fixtures.oom

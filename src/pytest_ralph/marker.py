@@ -215,6 +215,22 @@ def secret(*values: str) -> Decorator[Any]:
     return pytest.mark.ralph.with_args(Secret(values=values))
 
 
+def provide(metafunc: pytest.Metafunc) -> None:
+    """Give a test the arguments that its gates vary, without a trace in its id.
+
+    Raises:
+        pytest.UsageError: The test does not take one of them.
+    """
+    for mark in metafunc.definition.iter_markers("ralph"):
+        for name, value in getattr(mark.args[0], "provided", {}).items():
+            if name not in metafunc.fixturenames:
+                skill = mark.kwargs["skill"].replace("-", "_")
+                raise pytest.UsageError(
+                    f"{metafunc.definition.nodeid}: @ralph.{skill} needs a test with the argument {name}"
+                )
+            metafunc.parametrize(name, [value], ids=[pytest.HIDDEN_PARAM])
+
+
 def check_scenarios(value: str) -> None:
     """Check the ``scenarios`` argument that every marker takes.
 

@@ -419,7 +419,9 @@ def pytest_runtest_makereport(item, call):
 """
 
 
-@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["one process", "xdist"])
+@pytest.mark.parametrize(
+    "arguments", [(), ("-n", "2"), ("--ralph-isolate",)], ids=["one process", "xdist", "isolated"]
+)
 @pytest.mark.parametrize(
     ("conftest", "canary"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,19 +118,27 @@ def test_digests_of_files(tmp_path: Path):
         ("retry", {"on": ["5xx"]}, {"on": ["timeout", "5xx"]}, []),
         ("retry", {"on": ["5xx", "timeout"]}, {"on": ["5xx"]}, ["on: ['5xx'], was ['5xx', 'timeout']"]),
         ("retry", {"max_retries": 3}, {"max_retries": 5}, ["max_retries: 5, was 3"]),
+        ("memory-limit", {"limit": 100}, {"limit": 50}, []),
+        ("memory-limit", {"limit": 50}, {"limit": 100}, ["limit: 100, was 50"]),
+        ("memory-limit", {"mode": "cap"}, {"mode": "peak"}, ["mode: peak, was cap"]),
+        ("no-leaks", {"faults": False}, {"faults": True}, []),
+        ("no-leaks", {"faults": True}, {"faults": False}, ["faults: False, was True"]),
+        # What only fills up to a limit is no leak: with more calls, more is that.
+        ("no-leaks", {"calls": 10}, {"calls": 20}, ["calls: 20, was 10"]),
+        ("scales", {"sizes": [10, 100]}, {"sizes": [1, 10, 100]}, ["sizes: [1, 10, 100], was [10, 100]"]),
         ("unknown", {"a": 1}, {"a": 2}, ["a: 2, was 1"]),
         ("unknown", {"a": 1}, {}, ["a: None, was 1"]),
     ],
 )
 def test_each_skill_says_what_is_tighter(
-    skill: str, old: dict[str, int], new: dict[str, int], told: list[str]
+    skill: str, old: dict[str, Any], new: dict[str, Any], told: list[str]
 ):
     assert eased(Registry(builtin()).get(skill), old, new) == told
 
 
 def test_what_is_said_to_be_tightened_are_parameters():
     for skill in builtin():
-        assert set(skill.tightened.values()) <= {"lower", "more"}
+        assert set(skill.tightened.values()) <= {"lower", "higher", "more"}
 
 
 SYNTAX = """

@@ -17,7 +17,7 @@ from pytest_ralph.core.attempts import operation
 from pytest_ralph.core.fault import Fault, Request
 from pytest_ralph.core.location import Location, Locator
 from pytest_ralph.core.masking import masked, short
-from pytest_ralph.core.quantity import duration, durations, seconds, times
+from pytest_ralph.core.quantity import amount, duration, durations, seconds, size, times
 from pytest_ralph.core.registry import Registry, builtin
 from pytest_ralph.core.skill import PHASES, Skill
 from pytest_ralph.world.plan import Plan
@@ -47,6 +47,41 @@ def test_durations_as_people_write_them(value: object, expected: float):
 def test_text_that_is_no_duration(value: str):
     with pytest.raises(ValueError, match="x must be seconds as a number or text"):
         seconds(value, name="x")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "shown"),
+    [
+        (1, 1, "1 B"),
+        ("1 kB", 1000, "1 kB"),
+        ("1 KiB", 1024, "1 kB"),
+        ("50 MB", 50_000_000, "50 MB"),
+        ("50mib", 52_428_800, "50 MiB"),
+        ("1.5 GB", 1_500_000_000, "1.5 GB"),
+        ("2 GiB", 2**31, "2 GiB"),
+    ],
+)
+def test_sizes_as_people_write_them(value: object, expected: int, shown: str):
+    assert size(value, name="x") == expected
+    assert amount(expected) == shown
+
+
+@pytest.mark.parametrize("value", ["", "5", "5 parsecs", "-5 MB", "5 Mb/s", "5 m"])
+def test_text_that_is_no_size(value: str):
+    with pytest.raises(ValueError, match="x must be bytes as a whole number or text"):
+        size(value, name="x")
+
+
+@pytest.mark.parametrize("value", [None, True, [5], 1.5])
+def test_values_that_are_no_size(value: object):
+    with pytest.raises(TypeError, match="x must be bytes as a whole number or text"):
+        size(value, name="x")
+
+
+@pytest.mark.parametrize("value", [0, -1, "0 MB"])
+def test_sizes_must_be_something(value: object):
+    with pytest.raises(ValueError, match="x must be at least 1 byte"):
+        size(value, name="x")
 
 
 @pytest.mark.parametrize("value", [None, True, [5], {}])
@@ -290,6 +325,9 @@ def test_the_registry_knows_the_skills_in_order():
         "idempotent",
         "survives",
         "latency",
+        "memory-limit",
+        "no-leaks",
+        "scales",
     )
     assert "retry" in registry
     assert "nothing" not in registry

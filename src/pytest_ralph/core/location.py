@@ -104,6 +104,10 @@ class Locator:
         """Whether a file holds the user's code or tests."""
         return (self._kinds.get(filename) or self._classify(filename)) != "foreign"
 
+    def name(self, frame: tuple[str, int, str]) -> str:
+        """A line on a stack as text."""
+        return str(self._location(*frame))
+
     def pick(self, frames: Iterable[tuple[str, int, str]]) -> Location | None:
         """The user's line among these, innermost first; a line of a test only where there is no other."""
         fallback = None

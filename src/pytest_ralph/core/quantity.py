@@ -1,4 +1,4 @@
-"""Quantities as people write them: durations in seconds or text, and how they are shown again.
+"""Quantities as people write them: durations and sizes, as numbers or text, and how they are shown again.
 
 Only parsing and formatting of plain numbers with units belongs here.
 """
@@ -23,7 +23,7 @@ _DURATION_UNITS = {
     "hour": 3600.0,
     "hours": 3600.0,
 }
-_DURATION = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-z]+)\s*", re.IGNORECASE)
+_QUANTITY = re.compile(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*([a-z]+)\s*", re.IGNORECASE)
 
 
 def seconds(value: object, *, name: str, minimum: float = 0.0, exclusive: bool = False) -> float:
@@ -62,7 +62,7 @@ def _number(value: object, name: str) -> float:
         )
     if not isinstance(value, str):
         return float(value)
-    match = _DURATION.fullmatch(value)
+    match = _QUANTITY.fullmatch(value)
     unit = match and _DURATION_UNITS.get(match.group(2).lower())
     if match is None or unit is None:
         raise ValueError(
@@ -91,6 +91,72 @@ def _trim(number: float, digits: int) -> str:
     text = f"{number:.{digits}f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text in {"", "-0"} else text
+
+
+_SIZE_UNITS: dict[str, int] = {
+    "b": 1,
+    "byte": 1,
+    "bytes": 1,
+    **{f"{prefix}b": 1000**power for power, prefix in enumerate("kmgt", 1)},
+    **{f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgt", 1)},
+}
+_SIZE_EXAMPLES = "bytes as a whole number or text such as '50 MB' (decimal) or '50 MiB' (binary)"
+
+
+def size(value: object, *, name: str) -> int:
+    """Turn an amount of memory into bytes.
+
+    Args:
+        value: A number of bytes, or text such as ``"50 MB"`` (decimal) or ``"50 MiB"`` (binary).
+        name: What it is called in the error message.
+
+    Returns:
+        The number of bytes.
+
+    Raises:
+        TypeError: ``value`` is neither a whole number nor text.
+        ValueError: ``value`` is not an amount, or less than one byte.
+
+    Example:
+        >>> size("50 MB", name="limit"), size("50 MiB", name="limit")
+        (50000000, 52428800)
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise TypeError(f"{name} must be {_SIZE_EXAMPLES}, got {value!r}")
+    number: float = value if isinstance(value, int) else _size_of(value, name)
+    if number < 1:
+        raise ValueError(f"{name} must be at least 1 byte, got {value!r}")
+    return round(number)
+
+
+def _size_of(text: str, name: str) -> float:
+    match = _QUANTITY.fullmatch(text)
+    unit = _SIZE_UNITS.get(match.group(2).lower()) if match else None
+    if match is None or unit is None:
+        raise ValueError(f"{name} must be {_SIZE_EXAMPLES}, got {text!r}")
+    return float(match.group(1)) * unit
+
+
+def amount(value: float, *, like: int | None = None) -> str:
+    """Show an amount of memory with the unit a person would choose.
+
+    Args:
+        value: Bytes.
+        like: An amount it is compared with: binary units are used if that is one of whole MiB.
+
+    Example:
+        >>> amount(50_000_000), amount(52_428_800), amount(51_380_224, like=52_428_800)
+        ('50 MB', '50 MiB', '49 MiB')
+    """
+    compared = round(value) if like is None else like
+    binary = compared > 0 and compared % 1024**2 == 0
+    step, units = (
+        (1024, ("B", "KiB", "MiB", "GiB", "TiB")) if binary else (1000, ("B", "kB", "MB", "GB", "TB"))
+    )
+    number, power = float(value), 0
+    while abs(number) >= step and power < len(units) - 1:
+        number, power = number / step, power + 1
+    return f"{_trim(number, 1)} {units[power]}"
 
 
 def durations(values: tuple[float, ...], most: int = 8) -> str:

@@ -39,6 +39,18 @@ class Stage(Protocol):
             arguments: Arguments of the test to be passed with other values than those of its fixtures.
         """
 
+    def measure(self, arguments: Mapping[str, object], n: int, *, memory: bool = False) -> CallEnded:
+        """Call the test body until it is known what a call costs, and put that on the timeline.
+
+        Args:
+            arguments: Arguments of the test to be passed with other values than those of its fixtures.
+            n: The amount of data that stands for.
+            memory: Whether to measure the memory that a call uses, in one more call.
+        """
+
+    def census(self) -> None:
+        """Count what the process has open, and put that on the timeline."""
+
     def call_at_once(self, callers: int) -> list[CallEnded]:
         """Call the test body several times at the same moment, and tell how each of the calls ended."""
 
@@ -51,7 +63,7 @@ class Stage(Protocol):
             at_most: How many calls are under way at the same time: another one waits for its turn.
         """
 
-    def measure(self, calls: int) -> Computed:
+    def weigh(self, calls: int) -> Computed:
         """Call the test body so often, one call after another, and measure what each costs the machine."""
 
     def show(self, faults: Mapping[str, Fault], others: Fault | None = None) -> tuple[str, ...]:
@@ -148,6 +160,24 @@ class Calls:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MemoryCap:
+    """How much memory a process may use, and what happens beyond.
+
+    Attributes:
+        limit: Bytes of memory that may be in use at a time.
+        stop: Bytes from which on the largest process is killed, as the kernel's killer does it.
+        whole: Whether the limit is on all that the process has, rather than on what it uses beyond what it
+            had when the first call began.
+        announced: Whether programs can ask for the limit, as the soft ``RLIMIT_RSS``.
+    """
+
+    limit: int
+    stop: int
+    whole: bool = False
+    announced: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scenario:
     """One way the world behaves during a test.
 
@@ -158,6 +188,9 @@ class Scenario:
         course: How the calls go.
         manual: The test injects its own faults; the world plays none.
         detours: Whether what the code turns to in trouble is broken as well, in a play of its own.
+        realtime: Time is real in it: for what is measured, such as memory, processor time and latency.
+        isolated: It is played in a process of its own, see `engine.isolation`.
+        memory: The memory that its process is held to, if any.
     """
 
     id: str
@@ -166,6 +199,9 @@ class Scenario:
     course: Course = field(default_factory=Calls)
     manual: bool = False
     detours: bool = True
+    realtime: bool = False
+    isolated: bool = False
+    memory: MemoryCap | None = None
 
     @property
     def recovers(self) -> bool:

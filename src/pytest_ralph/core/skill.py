@@ -73,6 +73,7 @@ class Verdict:
         lines: The slice of the timeline that shows it.
         measured: What was measured in real time, in words, pass or not: it differs from run to run, and so no
             other attribute may show it.
+        fix: What to change, where that is not what the criterion says.
     """
 
     status: Status
@@ -81,6 +82,7 @@ class Verdict:
     location: Location | None = None
     lines: tuple[str, ...] = ()
     measured: tuple[str, ...] = ()
+    fix: str = ""
 
 
 PASSED = Verdict(status=Status.PASS)
@@ -116,6 +118,7 @@ class Criterion:
         fix: What to change when it fails, as one instruction.
         untested: What it means when nothing put the criterion to the test, and what to do.
         timing: Whether the verdict rests on virtual time, and so is void when real time passed unseen.
+        outlives: Whether it judges a play whose process died; any other fails then.
     """
 
     id: str
@@ -126,6 +129,7 @@ class Criterion:
     fix: Callable[[Any], str]
     untested: str = "nothing in the scenarios put this to the test"
     timing: bool = True
+    outlives: bool = False
     applies: Callable[[Any], bool] = field(default=lambda _: True)
 
 
@@ -143,7 +147,10 @@ class Skill:
         rests_on: Ids of skills that are to be repaired before this one.
         measures: Whether it looks at metrics or spans: to find those of a program takes some milliseconds.
         tightened: How a parameter becomes stricter, by its name in the report: ``lower`` for a number that is
-            (None is no limit at all), ``more`` for a list that holds more. Any other change may ease it.
+            (None is no limit at all), ``higher`` for one that asks for more when it is, ``more`` for a list
+            that holds more. Any other change may ease it.
+        healthy: Whether the healthy world is played even if no criterion asks for it; not where every
+            scenario is a healthy one, measured.
     """
 
     id: str
@@ -155,6 +162,7 @@ class Skill:
     rests_on: tuple[str, ...] = ()
     measures: bool = False
     tightened: Mapping[str, str] = field(default_factory=dict)
+    healthy: bool = True
 
     def applicable(self, spec: Spec) -> tuple[Criterion, ...]:
         """The criteria that these parameters ask for."""
@@ -184,6 +192,8 @@ def eased(skill: Skill | None, old: Mapping[str, Any], new: Mapping[str, Any]) -
 def _stricter(way: str, old: Any, new: Any) -> bool:
     if way == "lower":
         return new is not None and (old is None or new <= old)
+    if way == "higher":
+        return old is not None and new is not None and new >= old
     return way == "more" and set(old or ()) <= set(new or ())
 
 
@@ -196,7 +206,7 @@ def scenarios_for(skill: Skill, spec: Spec) -> tuple[Scenario, ...]:
     """Everything that is played for a skill, each scenario once, the healthy world first."""
     if spec.scenarios == "manual":
         return (MANUAL,)
-    wanted = [HEALTHY]
+    wanted = [HEALTHY] if skill.healthy else []
     for criterion in skill.applicable(spec):
         wanted += [scenario for scenario in criterion.scenarios(spec) if scenario not in wanted]
     return tuple(wanted)

@@ -13,7 +13,7 @@ from typing import ClassVar, TypeVar, overload
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.masking import masked, short
 from pytest_ralph.core.metrics import Metric
-from pytest_ralph.core.quantity import duration
+from pytest_ralph.core.quantity import amount, duration
 
 PHASE = 0.37
 """Seconds past a full second of the monotonic clock at which a timeline in virtual time begins.
@@ -521,6 +521,120 @@ class CutShort(Event):
 
     def text(self) -> str:
         return f"ended by the world: {self.limit}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Died(Event):
+    """The process of an isolated scenario ended before the scenario did.
+
+    Attributes:
+        reason: How it ended, in words.
+        stack: The lines it was in, innermost first, where they are known.
+    """
+
+    reason: str
+    stack: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        return f"the process {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryUsed(Event):
+    """How much memory the calls of an isolated scenario used at most.
+
+    Attributes:
+        peak: The most bytes in use at a time, at least.
+        limit: How many bytes there may be.
+        mechanism: How that was measured.
+        killed: Which process was killed for it, or would have been had somebody looked at that moment:
+            ``the process`` or ``a child process``; empty if none.
+        holders: The lines that made it grow most, where they are known.
+        tool: What has found those lines, if that is a tool that may be installed or not.
+    """
+
+    peak: int
+    limit: int
+    mechanism: str
+    killed: str = ""
+    holders: tuple[str, ...] = ()
+    tool: str = ""
+
+    def text(self) -> str:
+        ended = f", {self.killed} was killed" if self.killed else ""
+        return f"memory: {amount(self.peak, like=self.limit)}{ended} ({self.mechanism})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """Something that a process has open.
+
+    Attributes:
+        name: What it is, without what differs from run to run.
+        location: The user's line that made it, where that is known.
+    """
+
+    name: str
+    location: Location | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """Memory that a line of the user's code has allocated and that is still held.
+
+    Attributes:
+        location: The line.
+        size: Bytes.
+        count: How many blocks.
+    """
+
+    location: Location | None
+    size: int
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted(Event):
+    """What the process had open was counted.
+
+    Attributes:
+        files: Open files, pipes and the like.
+        sockets: Open sockets.
+        threads: Threads that run.
+        tasks: Tasks of asyncio that are not done.
+        memory: Memory that was allocated since the first census and is held, by line.
+    """
+
+    files: tuple[Opened, ...] = ()
+    sockets: tuple[Opened, ...] = ()
+    threads: tuple[Opened, ...] = ()
+    tasks: tuple[Opened, ...] = ()
+    memory: tuple[Held, ...] = ()
+
+    def text(self) -> str:
+        counts = {"files": self.files, "sockets": self.sockets, "threads": self.threads, "tasks": self.tasks}
+        return "open: " + ", ".join(f"{len(found)} {kind}" for kind, found in counts.items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured(Event):
+    """What calls with one amount of data cost.
+
+    Attributes:
+        n: The amount.
+        seconds: Processor seconds of one call: the least of several.
+        requests: How many requests one call made to simulated services.
+        memory: The most bytes that one call had allocated at a time; 0 if that was not measured.
+    """
+
+    n: int
+    seconds: float
+    requests: int = 0
+    memory: int = 0
+
+    def text(self) -> str:
+        memory = f" and {amount(self.memory)} of memory" if self.memory else ""
+        return f"{duration(self.seconds)} of processor time{memory} for n = {self.n}"
 
 
 def named(kind: type) -> str:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, suppress
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 
 import pytest
 
 from pytest_ralph.core.fault import Fault, can_show
 from pytest_ralph.core.quantity import seconds as as_seconds
+from pytest_ralph.core.quantity import size
 from pytest_ralph.core.timeline import HandedOver, Timeline, Waited
 from pytest_ralph.engine.session import CASE
 from pytest_ralph.faults import Slow, Status
+from pytest_ralph.world import memory
 from pytest_ralph.world.callables import Dependency
 from pytest_ralph.world.upstream import Upstream
 from pytest_ralph.world.world import World
@@ -52,6 +54,28 @@ class Clock:
     def sleeps(self) -> list[float]:
         """How long each wait of the code under test took, in virtual seconds."""
         return [round(each.until - each.at, 3) for each in self._world.timeline.of(Waited)]
+
+
+@contextmanager
+def oom(limit: int | str) -> Generator[None]:
+    """Let memory run out in a block: see the ``ralph_oom`` fixture.
+
+    Args:
+        limit: How much more the block may take than there is now: bytes, or text such as ``"50 MB"``.
+
+    Raises:
+        TypeError: The limit is neither a whole number nor text.
+        ValueError: The limit is no amount of memory.
+    """
+    import resource
+
+    allowed = size(limit, name="limit")
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (memory.reserved() + allowed, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 def _world(request: pytest.FixtureRequest) -> World:

@@ -149,12 +149,20 @@ def gates_of(node: pytest.Item | Any, registry: Registry, module: str) -> tuple[
     marks = list(node.iter_markers("ralph"))
     feature = next((each.name for each in _arguments(marks, Feature)), module)
     gates = [
-        Gate(feature=feature, skill=registry[mark.kwargs["skill"]], spec=mark.args[0])
+        Gate(feature=feature, skill=registry[mark.kwargs["skill"]], spec=_suited(mark.args[0], node))
         for mark in reversed(marks)
         if mark.kwargs.get("skill") in registry
     ]
     order = list(registry.ids)
     return tuple(sorted(gates, key=lambda gate: order.index(gate.skill.id)))
+
+
+def _suited(spec: Any, node: Any) -> Spec:
+    """A spec, for some of which it matters whether the test declares services."""
+    suited = getattr(spec, "suited", None)
+    served = "ralph_upstream" in getattr(node, "fixturenames", ())
+    found: Spec = suited(served) if suited is not None else spec
+    return found
 
 
 def resets_of(node: pytest.Item) -> tuple[Callable[[], object], ...]:

@@ -8,7 +8,10 @@ module globals start alike.
 
 from __future__ import annotations
 
+import gc
+import math
 import random
+import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -28,10 +31,12 @@ from pytest_ralph.core.timeline import (
     CallEnded,
     CallStarted,
     Computed,
+    Counted,
     CutShort,
     Event,
     FaultMet,
     Loaded,
+    Measured,
     Mocked,
     Requested,
     Spared,
@@ -44,6 +49,7 @@ from pytest_ralph.engine.body import Body
 from pytest_ralph.engine.entry import followed
 from pytest_ralph.engine.load import Load, Meter, measured
 from pytest_ralph.engine.quiet import unheard
+from pytest_ralph.world.census import Census
 from pytest_ralph.world.endings import Ended, ending
 from pytest_ralph.world.injecting import Injectable
 from pytest_ralph.world.world import FAR_AHEAD, World
@@ -56,6 +62,13 @@ _OUTCOMES = (Exception, Ended, SystemExit, pytest.fail.Exception, pytest.skip.Ex
 _NO_VALUE = object()
 # How many causes of an exception are looked at: a chain may be a ring.
 _CAUSES = 10
+
+
+# Processor time is measured in rounds of so many seconds; a call that takes longer is measured once more.
+_LONG_ENOUGH = 0.02
+_LONG = 1.0
+_ROUNDS = 5
+_MOST_CALLS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +96,23 @@ class Target:
         return f"{self.operation} of {self.upstream.url}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What playing a scenario has given.
+
+    Attributes:
+        plays: The plays to judge.
+        mocks: What mocks answered in the healthy call.
+        reached: Operations that the healthy call performed.
+        met: Operations that met a fault aimed at them.
+    """
+
+    plays: Sequence[Play]
+    mocks: Sequence[Mocked] = ()
+    reached: Sequence[str] = ()
+    met: Sequence[str] = ()
+
+
 @dataclass(kw_only=True)
 class Player:
     """Plays scenarios with one test's world and body.
@@ -98,6 +128,7 @@ class Player:
         more_faults: What plugins add to the faults that schedules are made of.
         reached: Operations that the healthy call performed, and that can show any of these faults.
         met: Operations that met a fault aimed at them, or are spared by it.
+        on_healthy: Is called when the healthy call has succeeded.
     """
 
     world: World
@@ -110,11 +141,13 @@ class Player:
     more_faults: tuple[Fault, ...] = ()
     reached: list[str] = field(default_factory=list)
     met: list[str] = field(default_factory=list)
+    on_healthy: Callable[[], None] = lambda: None
     _baseline: Timeline = field(default_factory=Timeline)
 
     def learn(self) -> None:
         """Look at the healthy call, which has just succeeded."""
         self._baseline = self.world.timeline
+        self.on_healthy()
         found = self._operations(self._baseline)
         self.reached = list(dict.fromkeys(each.name for each in found if self._concerns(each)))
 
@@ -196,7 +229,10 @@ class Player:
         self.reset()
         random.seed(self.seed)
         stage = Directed(player=self, scenario=scenario, targets=targets)
-        scenario.course.play(stage)
+        try:
+            scenario.course.play(stage)
+        finally:
+            stage.close()
         timeline = Timeline((*stage.noted, *self.world.timeline))
         # Where a fault cannot be met at all, it is no gap that it was not.
         self.met += [targets[0].name] if targets and timeline.of(FaultMet, Spared) else []
@@ -300,6 +336,7 @@ class Directed:
     calls: int = 0
     noted: list[Event] = field(default_factory=list)
     usual: bool = False
+    _census: Census | None = None
 
     @property
     def timeline(self) -> Timeline:
@@ -326,6 +363,66 @@ class Directed:
         with suppress(Exception, Ended), self.player.call(self._next()):  # an outcome: it is on the timeline
             self.player.body(arguments)
         return self.timeline.of(CallEnded)[-1]
+
+    def measure(self, arguments: Mapping[str, object], n: int, *, memory: bool = False) -> CallEnded:
+        """Call the test body until it is known what a call costs."""
+        number, began = self.calls, time.process_time()
+        ended = self.call(arguments)
+        took = max(time.process_time() - began, 1e-6)
+        if ended.error:
+            return ended
+        requests = self.timeline.call(number).of(Requested)
+        # So many calls are timed together that the clock is exact enough, and so often that one is quiet.
+        batch = min(_MOST_CALLS, math.ceil(_LONG_ENOUGH / took))
+        rounds = _ROUNDS if took < _LONG else 1
+        took = min([took, *(self._timed(arguments, batch) for _ in range(rounds))])
+        self.player.world.recorder.add(
+            Measured,
+            n=n,
+            seconds=took,
+            requests=len(requests),
+            memory=self._allocated(arguments) if memory else 0,
+            location=requests[-1].location if requests else None,
+        )
+        return ended
+
+    def _allocated(self, arguments: Mapping[str, object]) -> int:
+        """The most bytes that one call has allocated at a time."""
+        import tracemalloc
+
+        gc.collect()
+        mine = not tracemalloc.is_tracing()
+        if mine:
+            tracemalloc.start()
+        try:
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            self._timed(arguments, 1)
+            return max(1, tracemalloc.get_traced_memory()[1] - before)
+        finally:
+            if mine:
+                tracemalloc.stop()
+
+    def _timed(self, arguments: Mapping[str, object], calls: int) -> float:
+        """Processor seconds of one call, on average."""
+        began = time.process_time()
+        for _ in range(calls):
+            self.player.world.recorder.call_begins()
+            self.player.body(arguments)
+        return (time.process_time() - began) / calls
+
+    def census(self) -> None:
+        """Count what the process has open."""
+        world = self.player.world
+        world.scheduler.settle()
+        if self._census is None:
+            self._census = Census(self.player.locator, world.network.host)
+        world.recorder.add(Counted, **self._census.take())
+
+    def close(self) -> None:
+        """Stop what was begun for this play."""
+        if self._census is not None:
+            self._census.close()
 
     def call_at_once(self, callers: int) -> list[CallEnded]:
         """Call the test body several times at the same moment."""
@@ -357,7 +454,7 @@ class Directed:
             player.body.under_load(load)
         return load.loaded(tasks=player.body.in_tasks, declared=bool(world.dependencies))
 
-    def measure(self, calls: int) -> Computed:
+    def weigh(self, calls: int) -> Computed:
         """Call the test body, one call after another, and measure what each costs the machine."""
         player = self.player
 

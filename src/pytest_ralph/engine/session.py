@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -17,6 +18,7 @@ from pytest_ralph import defaults
 from pytest_ralph.core.fault import Fault
 from pytest_ralph.core.location import Locator
 from pytest_ralph.core.policy import Policy, PolicyError
+from pytest_ralph.core.quantity import seconds, size
 from pytest_ralph.core.registry import Registry, builtin, extended
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.engine.gates import (
@@ -30,6 +32,7 @@ from pytest_ralph.engine.gates import (
     scenarios,
 )
 from pytest_ralph.report.policyfile import find, load
+from pytest_ralph.world.cgroup import Hierarchy
 from pytest_ralph.world.network import Names
 from pytest_ralph.world.world import Seams, World, unavailable
 
@@ -81,6 +84,10 @@ class Run:
         more_faults: What plugins add to the faults that schedules are made of.
         policy: What the team agreed upon.
         today: The day, for waivers.
+        isolating: Whether every scenario is played in a process of its own.
+        watchdog: Real seconds that an isolated scenario may take; 0 for no limit.
+        memory: Bytes of memory that the process of a scenario may have; None for no limit.
+        groups: Where control groups are made for processes that are held to a limit; None for nowhere.
         plan: All gates and items, as plain data for the report.
         judged: What was judged, by item as text, kept apart from what reports say of it.
         inventory: What would be locked now; empty if nothing asks for it.
@@ -94,6 +101,10 @@ class Run:
     more_faults: tuple[Fault, ...] = ()
     policy: Policy = field(default_factory=Policy)
     today: dt.date = dt.date.min
+    isolating: bool = False
+    watchdog: float = 60.0
+    memory: int | None = None
+    groups: Hierarchy | None = None
     plan: dict[str, Any] = field(default_factory=dict)
     judged: dict[str, str] = field(default_factory=dict)
     inventory: dict[str, Any] = field(default_factory=dict)
@@ -172,6 +183,10 @@ def start(config: pytest.Config) -> Run:
         more_faults=_more_faults(config),
         policy=policy,
         today=dt.datetime.now(dt.timezone.utc).date(),
+        isolating=bool(config.getoption("ralph_isolate")),
+        watchdog=_quantity(config, "watchdog", seconds) or 0.0,
+        memory=_quantity(config, "memory", size),
+        groups=_groups(config),
     )
 
 
@@ -227,6 +242,41 @@ def _policy(config: pytest.Config, registry: Registry) -> Policy:
     return policy
 
 
+def _groups(config: pytest.Config) -> Hierarchy | None:
+    """Where control groups may be made.
+
+    Raises:
+        pytest.UsageError: They may not, where the option says so.
+    """
+    name = config.getoption("ralph_cgroup")
+    if name is None:
+        return None
+    from pytest_ralph.world.cgroup import hierarchy
+
+    try:
+        return hierarchy(name)
+    except (OSError, ValueError) as error:
+        raise pytest.UsageError(f"--ralph-cgroup: {error}") from None
+
+
+Q = TypeVar("Q", float, int)
+
+
+def _quantity(config: pytest.Config, option: str, parse: Callable[..., Q]) -> Q | None:
+    """An option that is a quantity.
+
+    Raises:
+        pytest.UsageError: It is none.
+    """
+    text = config.getoption(f"ralph_{option}")
+    if text is None:
+        return None
+    try:
+        return parse(int(text) if text.isdigit() else text, name=f"--ralph-{option}")
+    except (TypeError, ValueError) as error:
+        raise pytest.UsageError(str(error)) from None
+
+
 def run_of(config: pytest.Config) -> Run:
     """The run of a configuration, made on first use."""
     if RUN not in config.stash:
@@ -249,7 +299,9 @@ def open_case(item: pytest.Item) -> Case | None:
     locator = Locator(item.config.rootpath, [Path(item.path)])
     gates = run.test(item).gates if scenario is not None else ()
     measured = "ralph_timeline" in needs or any(gate.skill.measures for gate in gates)
-    return Case(gates=gates, locator=locator, world=World(run.seams, locator, measured=measured))
+    realtime = scenario is not None and scenario.realtime
+    world = World(run.seams, locator, measured=measured, realtime=realtime)
+    return Case(gates=gates, locator=locator, world=world)
 
 
 def plan(items: list[pytest.Item], run: Run) -> dict[str, Any]:

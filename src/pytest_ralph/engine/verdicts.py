@@ -12,7 +12,7 @@ from pytest_ralph.core.masking import masked
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.secrets import declared, hidden, sent
 from pytest_ralph.core.skill import Criterion, Play, Status, Verdict, untested
-from pytest_ralph.core.timeline import Escaped, FaultMet, Mocked, Outside, Timeline, Unmatched
+from pytest_ralph.core.timeline import Died, Escaped, FaultMet, Mocked, Outside, Timeline, Unmatched
 from pytest_ralph.engine.gates import Gate
 
 _WORST_FIRST = (Status.FAIL, Status.ERROR, Status.NOT_EXERCISED, Status.PASS)
@@ -63,11 +63,26 @@ def _verdict(gate: Gate, criterion: Criterion, play: Play, mocks: Sequence[Mocke
         )
     if mocks or play.timeline.of(Mocked):
         return _mocked(play, mocks)
+    if play.timeline.of(Died) and not criterion.outlives:
+        return _died(play)
     if verdict is None or verdict.status is Status.NOT_EXERCISED:
         return verdict
     if verdict.status is Status.FAIL:
         return _untimed(criterion, play) or verdict
     return _doubt(criterion, play) or verdict
+
+
+def _died(play: Play) -> Verdict:
+    """What is known of a call that took its process with it."""
+    died = play.timeline.of(Died)[-1]
+    return Verdict(
+        status=Status.FAIL,
+        expected="the call comes back, with a result or an exception",
+        observed=died.text(),
+        location=died.location,
+        lines=(*play.timeline.lines(), *died.stack),
+        fix="Make the call come back: it must neither hang nor crash nor end its process",
+    )
 
 
 def _mocked(play: Play, mocks: Sequence[Mocked]) -> Verdict:
@@ -162,7 +177,7 @@ def prompt(gate: Gate, criterion: Criterion, play: Play, verdict: Verdict) -> st
     aimed = f" aimed at {play.aimed_at}" if play.aimed_at else ""
     fault = f" ({play.scenario.fault}{aimed})" if play.scenario.fault else ""
     return (
-        f"{where}{criterion.fix(gate.spec)}. "
+        f"{where}{verdict.fix or criterion.fix(gate.spec)}. "
         f"In scenario {play.scenario.id}{fault}, "
         f"expected: {verdict.expected or _statement(gate, criterion)}; "
         f"observed: {verdict.observed.rstrip('.')}. "

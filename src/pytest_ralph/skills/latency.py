@@ -294,7 +294,7 @@ class Waves:
         stage.note(replace(loaded, unknown=unknown))
         if loaded.endless:
             return
-        stage.note(stage.measure(self.calls if loaded.virtual else _REAL_CALLS))
+        stage.note(stage.weigh(self.calls if loaded.virtual else _REAL_CALLS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -309,7 +309,7 @@ class OneByOne:
 
     def play(self, stage: Stage) -> None:
         """Do it."""
-        stage.note(stage.measure(self.calls))
+        stage.note(stage.weigh(self.calls))
 
 
 def _played(spec: Latency) -> tuple[Scenario, ...]:

@@ -293,6 +293,10 @@ class Network:
         self._hosts[where.host] = address
         return upstream
 
+    def host(self, address: str) -> str | None:
+        """The declared host at an address; None if there is none."""
+        return next((host for host, known in self._hosts.items() if known == address), None)
+
     def resolve(self, host: object) -> str | None:
         """The address of a declared host; None for a host that is left to the real resolver.
 

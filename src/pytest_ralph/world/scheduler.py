@@ -121,6 +121,12 @@ class Scheduler:
         self.metered = False
         self._computed = 0
 
+    def forked(self) -> None:
+        """Take the calling thread, which is all that a fork has left, for that of the test body."""
+        self._body = real.thread_id()
+        self._slept.clear()
+        self._arriving.clear()
+
     def settle(self) -> None:
         """Let the services deal with all that has been sent so far, without moving time."""
         if not self.serving:

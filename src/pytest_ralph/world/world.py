@@ -83,9 +83,13 @@ class Seams:
         self._authority = self._authority or Authority()
         return self._authority
 
-    def clock(self) -> Clock:
-        """A clock for the next world, later than any before it: to programs time never goes back."""
-        if self.realtime:
+    def clock(self, *, realtime: bool = False) -> Clock:
+        """A clock for the next world, later than any before it: to programs time never goes back.
+
+        Args:
+            realtime: Whether time is real in that world, whatever it is in others.
+        """
+        if self.realtime or realtime:
             return RealClock()
         now = real.monotonic_ns()
         start = aligned(max(now, self.latest + round(FAR_AHEAD * 1e9)))
@@ -99,11 +103,14 @@ class World:
         seams: What worlds share.
         locator: Finds the user's lines.
         measured: Whether metrics and spans are on the timeline.
+        realtime: Whether time is real in it, whatever it is in others.
     """
 
-    def __init__(self, seams: Seams, locator: Locator, *, measured: bool = True) -> None:
+    def __init__(
+        self, seams: Seams, locator: Locator, *, measured: bool = True, realtime: bool = False
+    ) -> None:
         self._seams = seams
-        self.clock: Clock = seams.clock()
+        self.clock: Clock = seams.clock(realtime=realtime)
         self.recorder = Recorder(self.clock, locator)
         self._agenda = Agenda()
         self._tasks = Tasks(self.recorder, locator)
@@ -172,6 +179,10 @@ class World:
             for each in self._callables.values():
                 stack.callback(each.install())
             self._undo = stack.pop_all()
+
+    def forked(self) -> None:
+        """Go on in a process that was just forked, of which only the calling thread is left."""
+        self.scheduler.forked()
 
     def leave(self) -> None:
         """Take the seams away."""

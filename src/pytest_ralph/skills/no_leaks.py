@@ -1,0 +1,304 @@
+"""Skill ``no_leaks``: what a call opens it closes, and what it allocates it lets go of.
+
+The call is made again and again, healthy and in trouble, and what the process has open is counted before,
+in the middle and after. What has grown in both halves is suspected, and the calls go on, for so long that
+pools and caches are full: a leak is what goes on growing then.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pytest_ralph.core.location import Location
+from pytest_ralph.core.quantity import amount, times
+from pytest_ralph.core.scenario import Scenario, Stage
+from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed, untested
+from pytest_ralph.core.timeline import CallEnded, Counted, Held, Opened, Timeline
+from pytest_ralph.faults import Hang, Refuse, Status
+from pytest_ralph.marker import Decorator, attach, check_scenarios
+
+FEWEST = 6
+_WARM_UP = 3
+_KINDS = ("files", "sockets", "threads", "tasks")
+# So many calls fill pools and caches, one thing for each call: pools hold some ten or fifteen (requests 10,
+# SQLAlchemy 15), and `functools.lru_cache` 128 unless it is told otherwise. What still grows then is a leak.
+_FILLED = 16
+_FILLED_MEMORY = 140
+_TROUBLE = (("status-503", Status(503)), ("hang", Hang()), ("refused", Refuse()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Again:
+    """The course: some calls to warm up, then so many, with a census before, in the middle and after.
+
+    Where something has grown, the calls go on until that is certain or has come to an end.
+
+    Attributes:
+        calls: How many calls there are if nothing grows.
+    """
+
+    calls: int
+
+    def play(self, stage: Stage) -> None:
+        """Inject what there is, and call."""
+        stage.inject()
+        self._call(stage, _WARM_UP)
+        self._call(stage, self.calls // 2)
+        self._call(stage, self.calls - self.calls // 2)
+        done = self.calls
+        for _ in range(2):
+            if enough := _suspected(stage.timeline):
+                more = max(enough - done, enough // 4)
+                self._call(stage, more)
+                done += more
+
+    def _call(self, stage: Stage, times: int) -> None:
+        for _ in range(times):
+            stage.call()
+        stage.census()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """The calls between two censuses.
+
+    Attributes:
+        calls: How many there were.
+        before: What was open before them.
+        after: What was open after them.
+    """
+
+    calls: int
+    before: Counted
+    after: Counted
+
+    @property
+    def least(self) -> int:
+        """How much left open in these calls is a leak: what one call in five leaves behind."""
+        return max(1, self.calls // 5)
+
+
+def _spans(timeline: Timeline) -> list[Span]:
+    spans: list[Span] = []
+    before: Counted | None = None
+    calls = 0
+    for event in timeline:
+        if isinstance(event, CallEnded):
+            calls += 1
+        elif isinstance(event, Counted):
+            if before is not None:
+                spans.append(Span(calls=calls, before=before, after=event))
+            before, calls = event, 0
+    return spans
+
+
+def _suspected(timeline: Timeline) -> int:
+    """How many calls fill what has grown so far, if it can be filled; 0 if nothing has grown."""
+    spans = _spans(timeline)
+    if any(_grown(spans, kind) for kind in _KINDS):
+        return _FILLED
+    return _FILLED_MEMORY if _held(spans) else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoLeaks:
+    """The validated arguments of ``ralph.no_leaks``."""
+
+    calls: int = 20
+    faults: bool | None = None
+    scenarios: str = "auto"
+
+    def parameters(self) -> Mapping[str, Any]:
+        """The arguments for the report."""
+        return {"calls": self.calls, "faults": self.faults}
+
+    def suited(self, served: bool) -> NoLeaks:
+        """The same for a test that declares services, or does not: trouble is only for one that does."""
+        return self if self.faults is not None else replace(self, faults=served)
+
+
+def no_leaks(
+    function: object = None, *, calls: int = 20, faults: bool | None = None, scenarios: str = "auto"
+) -> Decorator[Any]:
+    """Require that calls leave nothing open and nothing allocated, however often they are made.
+
+    Args:
+        function: The test, where the marker is written without parentheses.
+        calls: How many calls are made, at least 6.
+        faults: Whether calls that fail are made as well: with status 503, with a hung service and with a
+            refused connection; by default, if the test declares a service.
+        scenarios: ``manual`` is of no use here: the calls have to be made.
+
+    Raises:
+        MarkerError: An argument is wrong.
+
+    Example:
+        >>> import pytest_ralph as ralph
+        >>> @ralph.no_leaks(calls=20)
+        ... def test_charge(): ...
+    """
+    __tracebackhide__ = True
+    return attach("no-leaks", lambda: _spec(calls, faults, scenarios), function)  # type: ignore[no-any-return]
+
+
+def _spec(calls: object, faults: object, scenarios: str) -> NoLeaks:
+    if isinstance(calls, bool) or not isinstance(calls, int) or calls < FEWEST:
+        raise ValueError(f"calls must be a whole number, at least {FEWEST}, got {calls!r}")
+    if faults not in (None, True, False):
+        raise ValueError(f"faults must be True or False, got {faults!r}")
+    check_scenarios(scenarios)
+    if scenarios == "manual":
+        raise ValueError("scenarios must be 'auto': a test that injects its own faults is called once only")
+    return NoLeaks(calls=calls, faults=None if faults is None else bool(faults))
+
+
+def _scenarios(spec: NoLeaks) -> tuple[Scenario, ...]:
+    course = Again(calls=spec.calls)
+    healthy = Scenario(id=f"{spec.calls}-calls", course=course)
+    # Each is played once: what the code turns to in trouble is not what leaks.
+    broken = tuple(
+        Scenario(id=f"{spec.calls}-calls-{name}", fault=fault, course=course, detours=False)
+        for name, fault in (_TROUBLE if spec.faults else ())
+    )
+    return (healthy, *broken)
+
+
+def _grown(spans: Sequence[Span], kind: str) -> Sequence[Opened]:
+    """What is open in the end and was not before, if that has grown in all spans."""
+
+    def opened(count: Counted) -> tuple[Opened, ...]:
+        found: tuple[Opened, ...] = getattr(count, kind)
+        return found
+
+    if any(len(opened(span.after)) - len(opened(span.before)) < span.least for span in spans):
+        return ()
+    left = Counter(opened(spans[-1].after))
+    left.subtract(opened(spans[0].before))
+    return list(left.elements())
+
+
+def _held(spans: Sequence[Span]) -> Sequence[Held]:
+    """What each line of the code holds more in the end than before, if it has grown in all spans."""
+    counts = [spans[0].before, *(span.after for span in spans)]
+    by_line = [{each.location: each for each in count.memory} for count in counts]
+
+    def held(number: int, line: Location | None) -> Held:
+        return by_line[number].get(line) or Held(location=line, size=0, count=0)
+
+    def grows(line: Location | None, number: int) -> bool:
+        before, after = held(number, line), held(number + 1, line)
+        # Objects of its own are two or more, as a rule: it, and what it is made of.
+        return after.count - before.count >= 2 * spans[number].least and after.size > before.size
+
+    return [
+        Held(
+            location=line,
+            size=last.size - held(0, line).size,
+            count=last.count - held(0, line).count,
+        )
+        for line, last in by_line[-1].items()
+        if all(grows(line, number) for number in range(len(spans)))
+    ]
+
+
+def _calls(spans: Sequence[Span]) -> str:
+    return times(sum(span.calls for span in spans), "call")
+
+
+_TOO_FEW = "the calls were not made as often as they have to be"
+
+
+def _judge(kind: str) -> Callable[[NoLeaks, Play], Verdict | None]:
+    def judge(spec: NoLeaks, play: Play) -> Verdict | None:
+        spans = _spans(play.timeline)
+        if len(spans) < 2:
+            return untested(_TOO_FEW, play.timeline)
+        left = _grown(spans, kind)
+        if not left:
+            return PASSED
+        names = ", ".join(dict.fromkeys(each.name for each in left))
+        more = names if len(names) <= 200 else f"{names[:200]}..."
+        line = next((each.location for each in left if each.location is not None), None)
+        observed = f"{len(left)} more after {_calls(spans)}: {more}"
+        return failed(f"no more {kind} open after {_calls(spans)} than before", observed, line, play.timeline)
+
+    return judge
+
+
+def _memory(spec: NoLeaks, play: Play) -> Verdict | None:
+    """No line of the code holds more and more."""
+    spans = _spans(play.timeline)
+    if len(spans) < 2:
+        return untested(_TOO_FEW, play.timeline)
+    other = next((kind for kind in _KINDS if _grown(spans, kind)), None)
+    if other is not None:
+        return untested(f"what is left open takes memory as well: see {other}", play.timeline)
+    grown = _held(spans)
+    if not grown:
+        return PASSED
+    most = max(grown, key=lambda each: each.size)
+    observed = (
+        f"{amount(most.size)} more in {times(most.count, 'block')} after {_calls(spans)}, "
+        "allocated in this line"
+    )
+    expected = f"no more memory held after {_calls(spans)} than before"
+    return failed(expected, observed, most.location, play.timeline)
+
+
+_STATEMENTS = {
+    "files": (
+        "leaves no file open",
+        "Close what is opened here whatever happens: use a with block, or close in finally",
+    ),
+    "sockets": (
+        "leaves no socket open",
+        "Close the client or answer made here whatever happens (with, finally), or use one for all calls",
+    ),
+    "threads": (
+        "leaves no thread running",
+        "End the thread or pool started here with the call (with, join), or use one for all calls",
+    ),
+    "tasks": (
+        "leaves no task running",
+        "Await or cancel the task that is started here before the call ends: use asyncio.TaskGroup or gather",
+    ),
+}
+
+
+SKILL = Skill(
+    id="no-leaks",
+    marker="no_leaks",
+    title="leaves nothing behind",
+    phase="resources",
+    tightened={"faults": "higher"},
+    keep=lambda _: "what the call returns and raises",
+    criteria=(
+        *(
+            Criterion(
+                id=kind,
+                kind="pass",
+                text=lambda spec, kind=kind: f"{_STATEMENTS[kind][0]}, in {spec.calls} calls",  # type: ignore[misc]
+                scenarios=_scenarios,
+                judge=_judge(kind),
+                timing=False,
+                fix=lambda _, kind=kind: _STATEMENTS[kind][1],  # type: ignore[misc]
+            )
+            for kind in _KINDS
+        ),
+        Criterion(
+            id="memory",
+            kind="pass",
+            text=lambda spec: f"holds no more memory call by call, in {spec.calls} calls",
+            scenarios=_scenarios,
+            judge=_memory,
+            timing=False,
+            fix=lambda _: (
+                "Bound what is kept between calls (functools.lru_cache(maxsize=...), a deque with maxlen), "
+                "or do not keep it"
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,334 @@
+"""Skill ``scales``: what a call costs grows no faster with the amount of data than it may.
+
+The body is called with several sizes, as its argument ``n``. What is judged is the slope of processor time
+over size, both in logarithms, which a busy machine does not change; and, where that is asked for, that of the
+memory in use at a time, and the number of requests, which is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_ralph.core.quantity import amount, duration
+from pytest_ralph.core.scenario import Scenario, Stage
+from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed, untested
+from pytest_ralph.core.timeline import CallEnded, Died, Measured
+from pytest_ralph.marker import Decorator, attach
+
+GROWTHS: Mapping[str, Callable[[float], float]] = {
+    "1": lambda _: 1.0,
+    "log n": lambda n: math.log(n) + 1,
+    "n": lambda n: n,
+    "n log n": lambda n: n * (math.log(n) + 1),
+    "n^2": lambda n: n**2,
+    "n^3": lambda n: n**3,
+}
+# Slopes that were measured differ from the true one by less than 0.1, on busy machines as well.
+TOLERANCE = 0.3
+# What a call costs beside the code under test is less than a tenth of this many seconds.
+FLOOR = 0.001
+# What the simulated world allocates in a call beside it is less than a tenth of this many bytes.
+MEMORY_FLOOR = 128 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """The course: the body is measured with one size after another, and no further than it succeeds.
+
+    Attributes:
+        sizes: The sizes.
+        memory: Whether memory is measured as well.
+    """
+
+    sizes: tuple[int, ...]
+    memory: bool = False
+
+    def play(self, stage: Stage) -> None:
+        """Measure."""
+        for size in self.sizes:
+            if stage.measure({"n": size}, size, memory=self.memory).error:
+                return
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scales:
+    """The validated arguments of ``ralph.scales``."""
+
+    sizes: tuple[int, ...]
+    at_most: str = "n log n"
+    memory: str | None = None
+    requests: str | None = None
+    scenarios: str = "auto"
+
+    def parameters(self) -> Mapping[str, Any]:
+        """The arguments for the report."""
+        return {
+            "sizes": list(self.sizes),
+            "at_most": self.at_most,
+            "memory": self.memory,
+            "requests": self.requests,
+        }
+
+    @property
+    def provided(self) -> Mapping[str, object]:
+        """Arguments of the test that the skill provides, as they are where nothing is judged."""
+        return {"n": self.sizes[0]}
+
+
+def scales(
+    sizes: Sequence[int], *, at_most: str = "n log n", memory: str | None = None, requests: str | None = None
+) -> Decorator[Any]:
+    """Require that the cost of a call grows no faster with the amount of data than it may.
+
+    The test takes the amount as its argument ``n``, and makes that much data itself.
+
+    Args:
+        sizes: At least three amounts, in rising order, the last at least eight times the first.
+        at_most: How processor time may grow: ``"1"``, ``"log n"``, ``"n"``, ``"n log n"``, ``"n^2"`` or
+            ``"n^3"``.
+        memory: How the memory that a call has in use at a time may grow, in the same words; not judged
+            without it.
+        requests: How the number of requests may grow, in the same words; not judged without it.
+
+    Raises:
+        MarkerError: An argument is wrong.
+
+    Example:
+        >>> import pytest_ralph as ralph
+        >>> @ralph.scales((1_000, 4_000, 16_000), at_most="n log n")
+        ... def test_sorting(n):
+        ...     assert sorted(range(n, 0, -1))[0] == 1
+    """
+    __tracebackhide__ = True
+    return attach("scales", lambda: _spec(sizes, at_most, memory, requests))  # type: ignore[no-any-return]
+
+
+def _spec(sizes: object, at_most: object, memory: object, requests: object) -> Scales:
+    if callable(sizes):
+        raise TypeError("needs the sizes: write @ralph.scales((1_000, 4_000, 16_000))")
+    wanted = "sizes must be at least three whole numbers in rising order, the last 8 times the first or more"
+    if not isinstance(sizes, (tuple, list)) or any(type(size) is not int or size < 1 for size in sizes):
+        raise TypeError(f"{wanted}, got {sizes!r}")
+    rising = all(before < after for before, after in zip(sizes, sizes[1:], strict=False))
+    if len(sizes) < 3 or not rising or sizes[-1] < 8 * sizes[0]:
+        raise ValueError(f"{wanted}, got {sizes!r}")
+    for name, value in (("at_most", at_most), ("memory", memory), ("requests", requests)):
+        if value not in GROWTHS and (value is not None or name == "at_most"):
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, GROWTHS))}, got {value!r}")
+    return Scales(
+        sizes=tuple(sizes),
+        at_most=str(at_most),
+        memory=None if memory is None else str(memory),
+        requests=None if requests is None else str(requests),
+    )
+
+
+def _played(spec: Scales) -> tuple[Scenario, ...]:
+    memory = spec.memory is not None
+    name = f"sizes-{'-'.join(map(str, spec.sizes))}{'-with-memory' if memory else ''}"
+    course = Sizes(sizes=spec.sizes, memory=memory)
+    return (Scenario(id=name, course=course, isolated=True, realtime=True),)
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float:
+    """The slope of a straight line through points, both coordinates in logarithms, by least squares.
+
+    Example:
+        >>> round(slope([(1, 3), (10, 300), (100, 30_000)]), 6)
+        2.0
+    """
+    logs = [(math.log(x), math.log(y)) for x, y in points]
+    middle = sum(x for x, _ in logs) / len(logs), sum(y for _, y in logs) / len(logs)
+    spread = sum((x - middle[0]) ** 2 for x, _ in logs)
+    return sum((x - middle[0]) * (y - middle[1]) for x, y in logs) / spread
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Something that calls with more data cost more of.
+
+    Attributes:
+        name: What it is.
+        of: How much of it a call took.
+        shown: An amount of it as text.
+        floor: Amounts below this say nothing.
+        growth: How it may grow.
+    """
+
+    name: str
+    of: Callable[[Measured], float]
+    shown: Callable[[float], str]
+    floor: float
+    growth: str
+
+
+def _time(spec: Scales) -> Cost:
+    return Cost(
+        name="processor time",
+        of=lambda each: each.seconds,
+        shown=duration,
+        floor=FLOOR,
+        growth=spec.at_most,
+    )
+
+
+def _memory(spec: Scales) -> Cost:
+    return Cost(
+        name="memory",
+        of=lambda each: each.memory,
+        shown=amount,
+        floor=MEMORY_FLOOR,
+        growth=spec.memory or "n",
+    )
+
+
+def _grows(cost: Callable[[Scales], Cost]) -> Callable[[Scales, Play], Verdict | None]:
+    return lambda spec, play: _growth(cost(spec), spec, play)
+
+
+def _growth(cost: Cost, spec: Scales, play: Play) -> Verdict | None:
+    """What calls cost grows as it may."""
+    found = play.timeline.of(Measured)
+    shown = ", ".join(f"{cost.shown(cost.of(each))} for {each.n}" for each in found)
+    if len(found) < len(spec.sizes):
+        return untested("not every size could be measured: see handles-largest", play.timeline)
+    costly = [each for each in found if cost.of(each) >= cost.floor]
+    growth = GROWTHS[cost.growth]
+    if not costly:
+        reason = f"the calls take too little {cost.name} to tell ({shown}): use larger sizes"
+        return untested(reason, play.timeline)
+    enough = costly[-1].n >= 4 * costly[0].n
+    # What took none took less than can be told: as if it had taken that much, the growth is at least so.
+    costly = costly if enough else found
+    points = [(float(each.n), max(cost.of(each), cost.floor)) for each in costly]
+    allowed = slope([(n, growth(n)) for n, _ in points]) + TOLERANCE
+    measured = slope(points)
+    if measured > allowed:
+        last = play.timeline.of(CallEnded)
+        return failed(
+            f"{cost.name} grows as {cost.growth}: by a power of at most {allowed:.1f}",
+            f"it grows by a power of {measured:.1f}: {shown}",
+            last[-1].location if last else None,
+            play.timeline,
+        )
+    if not enough:
+        reason = f"too few of the calls take enough {cost.name} to tell ({shown}): use larger sizes"
+        return untested(reason, play.timeline)
+    return PASSED
+
+
+def _requests(spec: Scales, play: Play) -> Verdict | None:
+    """The number of requests grows as it may."""
+    assert spec.requests is not None
+    found = play.timeline.of(Measured)
+    if len(found) < len(spec.sizes):
+        return untested("not every size could be counted: see handles-largest", play.timeline)
+    if not any(each.requests for each in found):
+        return untested("the call made no request to a declared service", play.timeline)
+    growth, first = GROWTHS[spec.requests], found[0]
+    for each in found[1:]:
+        allowed = math.ceil(first.requests * growth(each.n) / growth(first.n))
+        if each.requests > allowed:
+            return failed(
+                f"requests grow as {spec.requests}: at most {allowed} for {each.n}",
+                ", ".join(f"{one.requests} for {one.n}" for one in found),
+                each.location,
+                play.timeline,
+            )
+    return PASSED
+
+
+def _handles_largest(spec: Scales, play: Play) -> Verdict | None:
+    """The call succeeds with every size."""
+    expected = f"the call succeeds with {spec.sizes[-1]}"
+    for died in play.timeline.of(Died):
+        return failed(expected, died.text(), died.location, play.timeline)
+    for end in play.timeline.of(CallEnded):
+        if end.error and end.error.startswith("RecursionError"):
+            return untested("the recursion limit was reached before: see recursion-limit", play.timeline)
+        if end.error:
+            return failed(expected, f"it raised {end.error}", end.location, play.timeline)
+    return PASSED if len(play.timeline.of(Measured)) == len(spec.sizes) else untested("not measured")
+
+
+def _recursion_limit(spec: Scales, play: Play) -> Verdict | None:
+    """No size reaches the recursion limit."""
+    for end in play.timeline.of(CallEnded):
+        if end.error and end.error.startswith("RecursionError"):
+            sizes = [each.n for each in play.timeline.of(Measured)]
+            reached = f"after {sizes[-1]} went well" if sizes else "with the smallest size"
+            return failed(
+                "no recursion as deep as the data", f"{end.error}, {reached}", end.location, play.timeline
+            )
+    return PASSED if play.timeline.of(Measured) else untested("not measured", play.timeline)
+
+
+SKILL = Skill(
+    id="scales",
+    marker="scales",
+    title="costs grow no faster than they may",
+    phase="resources",
+    healthy=False,
+    keep=lambda _: "what the call returns",
+    criteria=(
+        Criterion(
+            id="growth",
+            kind="pass",
+            text=lambda spec: f"processor time grows with n as {spec.at_most}",
+            scenarios=_played,
+            judge=_grows(_time),
+            timing=False,
+            outlives=True,
+            fix=lambda spec: (
+                f"Make the cost grow as {spec.at_most}: look things up in a dict or set rather than a list, "
+                "sort once, and do not copy or scan all that there is for each element"
+            ),
+        ),
+        Criterion(
+            id="handles-largest",
+            kind="pass",
+            text=lambda spec: f"succeeds with n = {spec.sizes[-1]}",
+            scenarios=_played,
+            judge=_handles_largest,
+            timing=False,
+            outlives=True,
+            fix=lambda spec: f"Make the call succeed with {spec.sizes[-1]}, in pieces if need be",
+        ),
+        Criterion(
+            id="memory",
+            kind="pass",
+            text=lambda spec: f"memory in use grows with n as {spec.memory}",
+            scenarios=_played,
+            judge=_grows(_memory),
+            timing=False,
+            outlives=True,
+            applies=lambda spec: spec.memory is not None,
+            fix=lambda spec: (
+                f"Make the memory in use at a time grow as {spec.memory}: read, transform and write in "
+                "pieces, and keep no second copy of what there is, nor anything for each pair of elements"
+            ),
+        ),
+        Criterion(
+            id="requests",
+            kind="pass",
+            text=lambda spec: f"the number of requests grows with n as {spec.requests}",
+            scenarios=_played,
+            judge=_requests,
+            timing=False,
+            applies=lambda spec: spec.requests is not None,
+            fix=lambda _: "Ask for many things in one request rather than for each in a request of its own",
+        ),
+        Criterion(
+            id="recursion-limit",
+            kind="fail",
+            text=lambda _: "recursion as deep as the data is long",
+            scenarios=_played,
+            judge=_recursion_limit,
+            timing=False,
+            fix=lambda _: "Replace the recursion by a loop with a stack or queue of its own",
+        ),
+    ),
+)

@@ -1,0 +1,227 @@
+"""Counts what a process has open: files, sockets, threads, tasks, and memory that user's code holds.
+
+What belongs to the simulated world itself is not counted.
+"""
+
+from __future__ import annotations
+
+import _socket
+import ast
+import contextlib
+import functools
+import gc
+import io
+import itertools
+import os
+import re
+import socket
+import sys
+import threading
+import tracemalloc
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pytest_ralph.core.location import Location, Locator
+from pytest_ralph.core.timeline import Held, Opened
+
+_FRAMES = 30
+_OWN = str(Path(__file__).resolve().parent.parent) + os.sep
+_DIGITS = re.compile(r"\d+")
+
+Counts = dict[str, Any]
+
+
+class Census:
+    """Counts, again and again, in the process it is made in.
+
+    Args:
+        locator: Finds the user's lines.
+        host: Names the simulated host at an address; None for other addresses.
+    """
+
+    def __init__(self, locator: Locator, host: Callable[[str], str | None]) -> None:
+        self._locator = locator
+        self._host = host
+        self._lines: dict[Iterable[Any], Location | None] = {}
+        # What is there already is no leak: there is much of it, and it is not looked at again and again.
+        gc.collect()
+        self._frozen = gc.get_freeze_count() > 0
+        gc.freeze()
+        self._tracing = tracemalloc.is_tracing()
+        if not self._tracing:
+            tracemalloc.start(_FRAMES)
+
+    def take(self) -> Counts:
+        """Count, after what nobody holds any more has been collected."""
+        gc.collect()
+        found = list(gc.get_objects())
+        held = tuple(self._held(found))
+        holders = _of(found, io.FileIO, _socket.socket)
+        made = {number: self._maker(each) for each in holders if (number := _descriptor(each)) is not None}
+        files, sockets = [], []
+        for fd, target in _descriptors():
+            if not target.startswith("socket:"):
+                files.append(Opened(name=_named(target), location=made.get(fd)))
+            elif (name := self._socket(fd)) is not None:
+                sockets.append(Opened(name=name, location=made.get(fd)))
+        return {
+            "files": tuple(files),
+            "sockets": tuple(sockets),
+            "threads": tuple(self._threads()),
+            "tasks": tuple(self._tasks(found)),
+            "memory": held,
+        }
+
+    def close(self) -> None:
+        """Stop tracing what allocates memory, unless somebody else began it."""
+        if not self._tracing:
+            tracemalloc.stop()
+        if not self._frozen:
+            gc.unfreeze()
+
+    def _maker(self, thing: object) -> Location | None:
+        """The user's line that made an object, through whatever wraps what it called."""
+        # Python 3.11 does not find instances of classes that are written in Python, but what they hold.
+        parts = (thing, *getattr(thing, "__dict__", {}).values())
+        traces = (each for part in parts if (each := tracemalloc.get_object_traceback(part)) is not None)
+        trace: Iterable[Any] = next(traces, ())
+        return self._pick(_frames(trace))
+
+    def _line(self, trace: Iterable[Any]) -> Location | None:
+        """The user's line behind an allocation, None for what the world allocates while a call waits."""
+        # To look at a trace allocates, and every allocation is traced: each is looked at once.
+        if trace not in self._lines:
+            mine = itertools.takewhile(lambda frame: not frame[0].startswith(_OWN), _frames(trace))
+            self._lines[trace] = self._pick(mine)
+        return self._lines[trace]
+
+    def _pick(self, frames: Iterator[tuple[str, int, str]]) -> Location | None:
+        # A frame costs some time to look at: no more of them than it takes.
+        looked_at, again = itertools.tee(frames)
+        found = self._locator.pick(looked_at)
+        return found and replace(found, function=_function(again, found))
+
+    def _held(self, found: list[object]) -> Iterator[Held]:
+        """Memory by the user's line that allocated it.
+
+        Objects that can hold others count whatever library made them, and anything else where a line of the
+        user's made it itself: libraries, and what simulates time, keep some small things of their own.
+        """
+        objects, blocks = defaultdict[Location, list[int]](list), defaultdict[Location, list[int]](list)
+        for trace in tracemalloc.take_snapshot().traces:
+            if self._locator.is_user(trace.traceback[-1].filename):
+                self._note(blocks, trace.traceback, trace.size)
+        for each in found:
+            if (made := tracemalloc.get_object_traceback(each)) is not None:
+                self._note(objects, made, object.__sizeof__(each))
+        for line in sorted({*objects, *blocks}):
+            sizes = max(objects.get(line, []), blocks.get(line, []), key=len)
+            yield Held(location=line, size=sum(sizes), count=len(sizes))
+
+    def _note(self, sizes: dict[Location, list[int]], trace: Iterable[Any], size: int) -> None:
+        if (line := self._line(trace)) is not None:
+            sizes[line].append(size)
+
+    def _socket(self, fd: int) -> str | None:
+        """Name a socket; None for one of a simulated service."""
+        own, peer = _ends(fd)
+        if own is None:
+            return "a socket of another kind"
+        if self._host(own) is not None:
+            return None
+        if peer is None:
+            return "a socket without a peer"
+        return f"a socket to {self._host(peer) or peer}"
+
+    def _threads(self) -> Iterator[Opened]:
+        known = {thread.native_id: thread for thread in threading.enumerate()}
+        for name in os.listdir("/proc/self/task"):
+            thread = known.get(int(name))
+            if thread is None:
+                yield Opened(name="a thread that Python does not know")
+            else:
+                yield Opened(name=f"thread {_DIGITS.sub('*', thread.name)}", location=self._maker(thread))
+
+    def _tasks(self, found: list[object]) -> Iterator[Opened]:
+        asyncio = sys.modules.get("asyncio")
+        if asyncio is None:
+            return
+        for each in _of(found, asyncio.Task):
+            if not each.done():
+                name = getattr(each.get_coro(), "__qualname__", "?")
+                yield Opened(name=f"task {name}", location=self._maker(each))
+
+
+def _of(found: list[object], *wanted: type) -> list[Any]:
+    """The objects of some classes: classes are few, and objects are many."""
+    classes = {kind for kind in set(map(type, found)) if issubclass(kind, wanted)}
+    return [each for each in found if type(each) in classes]
+
+
+def _frames(trace: Iterable[Any]) -> Iterator[tuple[str, int, str]]:
+    """The frames of a trace, innermost first."""
+    return ((frame.filename, frame.lineno, "") for frame in reversed(trace))  # type: ignore[call-overload]
+
+
+def _function(frames: Iterable[tuple[str, int, str]], found: Location) -> str:
+    """The function that a line stands in, which a trace of memory does not name."""
+    name = Path(found.file).name
+    file = next((file for file, line, _ in frames if line == found.line and Path(file).name == name), "")
+    functions = _functions(file)
+    return next((name for first, last, name in functions if first <= found.line <= last), "<module>")
+
+
+@functools.cache
+def _functions(filename: str) -> tuple[tuple[int, int, str], ...]:
+    """First line, last line and name of the functions in a file, inner ones first."""
+    try:
+        tree = ast.parse(Path(filename).read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return ()
+    found = [
+        (node.lineno, node.end_lineno or node.lineno, node.name)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+    return tuple(sorted(found, key=lambda each: each[1] - each[0]))
+
+
+def _descriptors() -> Iterator[tuple[int, str]]:
+    for name in os.listdir("/proc/self/fd"):
+        # The descriptor that the listing was read with is gone.
+        with contextlib.suppress(FileNotFoundError):
+            yield int(name), os.readlink(f"/proc/self/fd/{name}")
+
+
+def _named(target: str) -> str:
+    """A file by its name; pipes and the like by their kind, for their numbers say nothing."""
+    return target.partition(":")[0] if not target.startswith("/") else target
+
+
+def _descriptor(thing: Any) -> int | None:
+    """The descriptor of a file or socket object."""
+    try:
+        number: int = thing.fileno()
+    except (OSError, ValueError):
+        return None
+    return number if number >= 0 else None
+
+
+def _ends(fd: int) -> tuple[str | None, str | None]:
+    """Both addresses of an internet socket, None where there is none."""
+    blocking = os.get_blocking(fd)
+    sock = _socket.socket(fileno=fd)
+    try:
+        if sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return None, None
+        own: str = sock.getsockname()[0]
+        try:
+            return own, sock.getpeername()[0]
+        except OSError:
+            return own, None
+    finally:
+        sock.detach()
+        os.set_blocking(fd, blocking)

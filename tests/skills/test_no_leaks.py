@@ -1,0 +1,213 @@
+"""Each criterion of ``no_leaks``: a subject that passes it, and one that fails exactly it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pytest_ralph.core.location import Location
+from pytest_ralph.core.scenario import Scenario
+from pytest_ralph.core.skill import PASSED, Play, Status
+from pytest_ralph.core.timeline import CallEnded, Counted, Event, Held, Opened, Timeline
+from pytest_ralph.skills import no_leaks
+from tests.harness import Outcome, Project
+from tests.subjects import leaks
+
+
+@pytest.fixture(autouse=True)
+def tidy() -> Iterator[None]:
+    """What leaks here must not leak into the tests that follow."""
+    before = set(os.listdir("/proc/self/fd"))
+    yield
+    for each in leaks.KEPT:
+        if hasattr(each, "close"):
+            each.close()
+    leaks.KEPT.clear()
+    leaks._cached.cache_clear()
+    for fd in set(os.listdir("/proc/self/fd")) - before:
+        if os.path.exists(f"/proc/self/fd/{fd}") and os.readlink(f"/proc/self/fd/{fd}") == "/dev/null":
+            os.close(int(fd))
+
+
+def judge(project: Project, call: str, fixtures: str, marker: str, *options: str) -> Outcome:
+    asynchronous = call.startswith("await")
+    project.write(
+        test_it=f"""
+        from tests.subjects import leaks
+
+        {marker}
+        {"@pytest.mark.asyncio" if asynchronous else ""}
+        {"async " if asynchronous else ""}def test_it({fixtures}):
+            {call}
+        """
+    )
+    # Threads cannot be ended from here, and must not outlive the run.
+    apart = ["--ralph-isolate"] if "thread" in call or "pool" in call or "watchdog" in call else []
+    return project.run("--ralph", *apart, *options, "-p", "no:unraisableexception")
+
+
+@pytest.mark.parametrize(
+    ("call", "fixtures", "arguments"),
+    [
+        ("leaks.connection_closed()", "api", ""),
+        ("leaks.bounded_cache()", "", ""),
+        ("await leaks.awaited_task()", "", ""),
+        pytest.param("leaks.right()", "api", "", marks=pytest.mark.slow),
+        pytest.param("leaks.client_per_call()", "api", ", faults=False", marks=pytest.mark.slow),
+        pytest.param("leaks.pool_per_call()", "api", ", faults=False", marks=pytest.mark.slow),
+        pytest.param("leaks.largest_cache()", "", "", marks=pytest.mark.slow),
+        pytest.param("pass", "", "", marks=pytest.mark.slow),
+    ],
+)
+def test_code_that_leaves_nothing_behind(project: Project, call: str, fixtures: str, arguments: str):
+    outcome = judge(project, call, fixtures, f"@ralph.no_leaks(calls=6{arguments})")
+
+    assert outcome.not_passed() == {}, outcome.output
+    assert outcome.code == 0
+
+
+def more(*row: str) -> object:
+    """More of the same kind."""
+    return pytest.param(*row, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(
+    ("call", "fixtures", "criterion", "observed", "function"),
+    [
+        ("leaks.open_file()", "", "files", "20 more after 20 calls: /dev/null", "open_file"),
+        ("leaks.connection_per_call()", "api", "sockets", "to api.pay.example", "connection_per_call"),
+        ("leaks.thread()", "", "threads", "20 more after 20 calls: thread waits-*", "thread"),
+        ("await leaks.task()", "", "tasks", "20 more after 20 calls: task Event.wait", "task"),
+        ("leaks.history()", "", "memory", "after 175 calls, allocated in this line", "history"),
+        more("leaks.session_per_call()", "api", "sockets", "to api.pay.example", "session_per_call"),
+        more("leaks.raw_file()", "", "files", "20 more after 20 calls: /dev/null", ""),
+        more("leaks.raw_thread()", "", "threads", "a thread that Python does not know", ""),
+        more("leaks.pool_never_ended()", "", "threads", "thread ThreadPoolExecutor-*_*", "pool_never_ended"),
+        more(
+            "leaks.unbounded_cache()",
+            "",
+            "memory",
+            "after 175 calls, allocated in this line",
+            "unbounded_cache",
+        ),
+    ],
+)
+def test_each_leak_fails_its_own_criterion(
+    project: Project, call: str, fixtures: str, criterion: str, observed: str, function: str
+):
+    outcome = judge(project, call, fixtures, "@ralph.no_leaks(calls=6, faults=False)")
+
+    allowed = {} if criterion == "memory" else {"no-leaks.memory": "not_exercised"}
+    assert outcome.not_passed() == {f"no-leaks.{criterion}": "fail", **allowed}, outcome.output
+    evidence = outcome.criterion(f"no-leaks.{criterion}")["evidence"]
+    assert observed in evidence["observed"]
+    if function:
+        assert evidence["location"]["file"].endswith("tests/subjects/leaks.py")
+        assert evidence["location"]["function"] == function
+
+
+@pytest.mark.parametrize(
+    ("call", "criterion", "scenario"),
+    [
+        ("leaks.open_in_trouble()", "sockets", "503"),
+        more("leaks.watchdog_per_timeout()", "threads", "hang"),
+        more("await leaks.left_behind_by_a_timeout()", "tasks", "hang"),
+        more("leaks.errors_kept()", "memory", "refused"),
+    ],
+)
+def test_what_leaks_only_in_trouble_is_found_there(
+    project: Project, call: str, criterion: str, scenario: str
+):
+    # The others are not run: what they find is the same, and they take their time.
+    outcome = judge(project, call, "api", "@ralph.no_leaks(calls=6)", "-k", f"{scenario} or healthy")
+
+    red = {name: status for name, status in outcome.statuses().items() if status == "fail"}
+    assert red == {f"no-leaks.{criterion}": "fail"}, outcome.output
+    evidence = outcome.criterion(f"no-leaks.{criterion}")["evidence"]
+    assert evidence["scenario"].startswith("6-calls-")
+    assert evidence["location"]["function"] == call.removeprefix("await ").removeprefix("leaks.")[:-2]
+
+
+class Counting:
+    """A stage on which nothing is called, and what is open follows from how many calls there were.
+
+    Args:
+        files: How many files are open after so many calls.
+        blocks: How many blocks of memory a line holds after so many calls.
+    """
+
+    def __init__(
+        self, files: Callable[[int], int] = lambda _: 3, blocks: Callable[[int], int] = lambda _: 0
+    ) -> None:
+        self.calls = 0
+        self._files, self._blocks = files, blocks
+        self._events: list[Event] = []
+
+    def inject(self) -> None: ...
+
+    def call(self) -> None:
+        self.calls += 1
+        self._events.append(CallEnded(at=0.0, index=self.calls))
+
+    def census(self) -> None:
+        held = Held(location=LINE, size=100 * self._blocks(self.calls), count=self._blocks(self.calls))
+        files = (Opened(name="a file"),) * self._files(self.calls)
+        self._events.append(Counted(at=0.0, files=files, memory=(held,)))
+
+    @property
+    def timeline(self) -> Timeline:
+        return Timeline(tuple(self._events))
+
+
+LINE = Location(file="client.py", line=7, function="call")
+
+
+@pytest.mark.parametrize("calls", [6, 7, 20])
+@pytest.mark.parametrize(
+    ("grows", "failed"),
+    [
+        ({"blocks": lambda calls: 2 * min(4, calls)}, None),
+        ({"blocks": lambda calls: 2 * min(128, calls)}, None),
+        ({"blocks": lambda calls: 2 * calls}, "memory"),
+        ({"blocks": lambda calls: calls}, "memory"),
+        ({"blocks": lambda calls: calls // 50}, None),
+        ({"files": lambda calls: min(15, calls)}, None),
+        ({"files": lambda calls: 10 + calls}, "files"),
+        ({"files": lambda calls: 10 - min(calls, 9)}, None),
+        ({"files": lambda calls: calls % 3}, None),
+        ({"files": lambda calls: calls, "blocks": lambda calls: 2 * calls}, "files"),
+    ],
+)
+def test_growth_is_confirmed_by_repetition(
+    calls: int, grows: dict[str, Callable[[int], int]], failed: str | None
+):
+    stage = Counting(**grows)
+    scenario = Scenario(id="calls", course=no_leaks.Again(calls=calls))
+    scenario.course.play(stage)  # type: ignore[arg-type]
+    play = Play(scenario=scenario, timeline=stage.timeline)
+
+    verdicts = {each.id: each.judge(no_leaks.NoLeaks(calls=calls), play) for each in no_leaks.SKILL.criteria}
+
+    red = [name for name, verdict in verdicts.items() if verdict and verdict.status is Status.FAIL]
+    assert red == ([failed] if failed else [])
+    # Nobody pays for a confirmation where nothing grows, and it comes to an end.
+    assert stage.calls <= 3 + 200
+    if not failed and stage.calls == 3 + calls:
+        assert all(verdict == PASSED for verdict in verdicts.values())
+
+
+@pytest.mark.parametrize(
+    ("marker", "message"),
+    [
+        ("@ralph.no_leaks(calls=5)", "calls must be a whole number, at least 6, got 5"),
+        ("@ralph.no_leaks(calls=True)", "calls must be a whole number, at least 6, got True"),
+        ("@ralph.no_leaks(faults='all')", "faults must be True or False, got 'all'"),
+        ("@ralph.no_leaks(scenarios='manual')", "scenarios must be 'auto'"),
+    ],
+)
+def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
+    project: Project, marker: str, message: str
+):
+    project.check_refused(marker, message)

@@ -1,0 +1,141 @@
+"""Each criterion of ``scales``: a subject that passes it, and one that fails exactly it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.harness import Outcome, Project
+
+SIZES = "(40_000, 80_000, 160_000, 320_000)"
+SMALL = "(500, 1_000, 2_000, 4_000)"
+PAIRS = "(200, 400, 800, 1_600)"
+
+
+def more(*row: object) -> object:
+    """More of the same kind."""
+    return pytest.param(*row, marks=pytest.mark.slow)
+
+
+def judge(
+    project: Project, call: str, sizes: str = SIZES, more: str = "", fixtures: str = "n", *options: str
+) -> Outcome:
+    project.write(
+        test_it=f"""
+        from tests.subjects import growth
+
+        @ralph.scales({sizes}{more})
+        def test_it({fixtures}):
+            growth.{call}
+        """
+    )
+    return project.run(*(options or ("--ralph",)))
+
+
+@pytest.mark.parametrize(
+    ("call", "sizes", "more"),
+    [
+        more("linear(n)", SIZES, ""),
+        more("linear(n)", SIZES, ", at_most='n'"),
+        ("sorting(n)", SIZES, ""),
+        more("by_set(n)", SIZES, ", at_most='n'"),
+        ("quadratic(n)", SMALL, ", at_most='n^2'"),
+        ("keeps_all(n)", SIZES, ", memory='n'"),
+        more("in_pieces(n)", SIZES, ", memory='1'"),
+    ],
+)
+def test_growth_that_is_allowed_passes(project: Project, call: str, sizes: str, more: str):
+    outcome = judge(project, call, sizes, more)
+
+    assert outcome.not_passed() == {}, outcome.output
+    assert outcome.code == 0
+
+
+@pytest.mark.parametrize(
+    ("call", "sizes", "more", "not_passed"),
+    [
+        ("quadratic(n)", SMALL, "", {"scales.growth": "fail"}),
+        more("linear(n)", SIZES, ", at_most='log n'", {"scales.growth": "fail"}),
+        ("all_pairs(n)", PAIRS, ", at_most='n^3', memory='n'", {"scales.memory": "fail"}),
+        more("keeps_all(n)", SIZES, ", memory='1'", {"scales.memory": "fail"}),
+        more("linear(n)", SIZES, ", memory='n'", {"scales.memory": "not_exercised"}),
+        ("constant(n)", SIZES, "", {"scales.growth": "not_exercised"}),
+        ("linear(n)", "(10, 100, 40_000)", ", at_most='n'", {"scales.growth": "not_exercised"}),
+        (
+            "recursive(n)",
+            "(100, 800, 50_000)",
+            "",
+            {
+                "scales.recursion-limit": "fail",
+                "scales.growth": "not_exercised",
+                "scales.handles-largest": "not_exercised",
+            },
+        ),
+        (
+            "refuses_much(n)",
+            SIZES,
+            "",
+            {"scales.handles-largest": "fail", "scales.growth": "not_exercised"},
+        ),
+    ],
+)
+def test_each_flaw_fails_its_own_criterion(
+    project: Project, call: str, sizes: str, more: str, not_passed: dict[str, str]
+):
+    outcome = judge(project, call, sizes, more)
+
+    assert outcome.not_passed() == not_passed, outcome.output
+    assert outcome.code == 1
+
+
+def test_requests_are_counted_exactly(project: Project):
+    sizes, more = "(2, 4, 16)", ", requests='1'"
+    good = judge(project, "all_at_once(n)", sizes, more, "api, n")
+    bad = judge(project, "one_by_one(n)", sizes, more, "api, n")
+
+    assert good.statuses()["scales.requests"] == "pass", good.output
+    found = bad.criterion("scales.requests")
+    assert found["status"] == "fail"
+    assert found["evidence"]["observed"] == "3 for 2, 5 for 4, 17 for 16"
+    assert found["evidence"]["location"]["function"] == "one_by_one"
+
+
+def test_an_overrun_is_named(project: Project):
+    outcome = judge(
+        project, "linear(n if n == 10 else 10**12)", "(10, 20, 80)", "", "n", "--ralph", "--ralph-watchdog=2"
+    )
+
+    found = outcome.criterion("scales.handles-largest")
+    assert found["evidence"]["observed"] == "the process did not end within 2 s of real time"
+    assert found["evidence"]["location"]["function"].startswith(("linear", "<genexpr>"))
+
+
+def test_without_judging_it_is_an_ordinary_test(project: Project):
+    outcome = judge(project, "linear(n)", SIZES, "", "n", "-v")
+
+    assert "test_it.py::test_it PASSED" in outcome.output
+
+
+def test_a_test_that_does_not_take_the_amount_is_refused(project: Project):
+    outcome = judge(project, "linear(10)", SIZES, "", "")
+
+    assert outcome.code != 0
+    assert "@ralph.scales needs a test with the argument n" in outcome.output
+
+
+@pytest.mark.parametrize(
+    ("marker", "message"),
+    [
+        ("@ralph.scales", "needs the sizes: write @ralph.scales((1_000, 4_000, 16_000))"),
+        ("@ralph.scales(10)", "sizes must be at least three whole numbers in rising order"),
+        ("@ralph.scales((1, 2))", "sizes must be at least three whole numbers in rising order"),
+        ("@ralph.scales((1, 2, 3))", "the last 8 times the first or more, got (1, 2, 3)"),
+        ("@ralph.scales((1, 20, 10))", "sizes must be at least three whole numbers in rising order"),
+        ("@ralph.scales((1, 2, 9), at_most='n!')", "at_most must be one of '1', 'log n', 'n', 'n log n'"),
+        ("@ralph.scales((1, 2, 9), memory='n!')", "memory must be one of '1', 'log n', 'n', 'n log n'"),
+        ("@ralph.scales((1, 2, 9), requests='n!')", "requests must be one of '1', 'log n', 'n', 'n log n'"),
+    ],
+)
+def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
+    project: Project, marker: str, message: str
+):
+    project.check_refused(marker, message)
