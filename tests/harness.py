@@ -108,15 +108,9 @@ def _forget_subjects() -> None:
 
 
 def _without(arguments: tuple[str, ...]) -> list[str]:
-    """Options that leave out plugins.
-
-    pytest-rerunfailures starts a server in a thread that never ends, and unraisableexception goes five times
-    through all objects of the process that the tests run in.
-    """
-    without = ["randomly", "unraisableexception"]
-    if not {"--reruns", "rerunfailures"} & set(arguments):
-        without.append("rerunfailures")
-    return [option for name in without for option in ("-p", f"no:{name}")]
+    """Options that leave out plugins: pytest-rerunfailures starts a server in a thread that never ends."""
+    asked = {"--reruns", "rerunfailures"} & set(arguments)
+    return ["-p", "no:randomly", *([] if asked else ["-p", "no:rerunfailures"])]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -132,12 +132,10 @@ def test_x_under_xdist_knows_what_was_not_run(red: Project):
 
 
 def test_lf_runs_only_the_failed_scenario(red: Project):
-    red.pytester.runpytest_inprocess(
-        "--ralph", "-p", "no:randomly", "-p", "no:rerunfailures", "-p", "no:unraisableexception"
-    )
+    red.pytester.runpytest_inprocess("--ralph", "-p", "no:randomly", "-p", "no:rerunfailures")
 
     result = red.pytester.runpytest_inprocess(
-        "--ralph", "-p", "no:randomly", "-p", "no:rerunfailures", "-p", "no:unraisableexception", "--lf", "-v"
+        "--ralph", "-p", "no:randomly", "-p", "no:rerunfailures", "--lf", "-v"
     )
 
     result.stdout.fnmatch_lines(["*test_charge[[]hang[]] FAILED*", "*2 failed*"])
