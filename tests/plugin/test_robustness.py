@@ -196,13 +196,13 @@ def test_nothing_stays_patched_when_leaving_fails(world: World, monkeypatch: pyt
 
     before = logging.Logger.callHandlers
 
-    def broken(recorder: Any) -> Callable[[], None]:
+    def broken(loguru: logseam.Loguru) -> Callable[[], None]:
         def undo() -> None:
             raise OSError("cannot undo")
 
         return undo
 
-    monkeypatch.setattr(logseam, "_loguru", broken)
+    monkeypatch.setattr(logseam.Loguru, "install", broken)
     monkeypatch.setitem(__import__("sys").modules, "loguru", __import__("types").ModuleType("loguru"))
     world.enter()
     with pytest.raises(OSError, match="cannot undo"):

@@ -35,7 +35,7 @@ _STRUCTLOG_LEVELS = {
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-def install(recorder: Recorder, lines: LineSeam) -> Undo:
+def install(recorder: Recorder, lines: LineSeam, loguru: Loguru) -> Undo:
     """Record what is logged from now on. Returns what undoes it."""
     stack = ExitStack()
     stack.callback(_standard(recorder, lines))
@@ -43,7 +43,7 @@ def install(recorder: Recorder, lines: LineSeam) -> Undo:
         for undo in _structlog(recorder, lines):
             stack.callback(undo)
     if "loguru" in sys.modules:
-        stack.callback(_loguru(recorder))
+        stack.callback(loguru.install())
     return stack.close
 
 
@@ -138,24 +138,47 @@ def _watch(owner: type, name: str, level: str, recorder: Recorder, lines: LineSe
     return lambda: setattr(owner, name, original)
 
 
-def _loguru(recorder: Recorder) -> Undo:
-    from loguru import logger
+class Loguru:
+    """A sink of loguru's logger. To add one takes a millisecond, so it stays until its world ends.
 
-    def sink(message: Any) -> None:
-        record = message.record
-        recorder.add(
-            Logged,
-            logger=record["name"] or "loguru",
-            level=record["level"].name,
-            message=record["message"],
-            fields={key: str(value) for key, value in record["extra"].items()},
-            location=recorder.here(),
-        )
+    Args:
+        recorder: Where it is recorded what is logged.
+    """
 
-    handler = logger.add(sink, level=0, format="{message}", catch=False)
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._active = False
+        self._handler = -1
 
-    def undo() -> None:
-        with suppress(ValueError):  # the code under test may have removed all handlers
-            logger.remove(handler)
+    def install(self) -> Undo:
+        """Record from now on. Returns what undoes it."""
+        from loguru import logger
 
-    return undo
+        # The code under test may have removed all of them.
+        if self._handler not in logger._core.handlers:  # type: ignore[attr-defined]
+            self._handler = logger.add(self._write, level=0, format="{message}", catch=False)
+        self._active = True
+        return self._rest
+
+    def _rest(self) -> None:
+        self._active = False
+
+    def close(self) -> None:
+        """Take the sink away."""
+        if self._handler >= 0:
+            from loguru import logger
+
+            with suppress(ValueError):  # the code under test may have removed all handlers
+                logger.remove(self._handler)
+
+    def _write(self, message: Any) -> None:
+        if self._active:
+            record = message.record
+            self._recorder.add(
+                Logged,
+                logger=record["name"] or "loguru",
+                level=record["level"].name,
+                message=record["message"],
+                fields={key: str(value) for key, value in record["extra"].items()},
+                location=self._recorder.here(),
+            )

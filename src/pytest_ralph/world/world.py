@@ -136,6 +136,7 @@ class World:
         )
         self._callables: dict[str, Dependency] = {}
         self._lines = LineSeam(self.recorder)
+        self._loguru = logseam.Loguru(self.recorder)
         self._metrics = MetricSeam(self.recorder) if measured else None
         self._undo: ExitStack | None = None
         self._undo_time: Undo | None = None
@@ -163,7 +164,7 @@ class World:
             raise RuntimeError("pytest-ralph: this world is active already")
         with ExitStack() as stack:
             stack.callback(self._lines.install())
-            stack.callback(logseam.install(self.recorder, self._lines))
+            stack.callback(logseam.install(self.recorder, self._lines, self._loguru))
             stack.callback(mockseam.install(self.recorder))
             stack.callback(effects.install(self.recorder))
             stack.callback(self._seams.sockets.install(self._client))
@@ -226,6 +227,7 @@ class World:
                 self._seams.latest = self.clock.now
             if not self._seams.only_worlds:
                 stack.callback(self._seams.bundles.catch_up_all)
+            stack.callback(self._loguru.close)
             stack.callback(self._end_connections)
             stack.callback(self.scheduler.close)
             stack.callback(self.leave)
