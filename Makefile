@@ -1,8 +1,8 @@
 # Needs make and Python 3.10 or newer with its venv module; everything else is installed into .venv.
 #
 #   make demo      judge the examples, some of which are careless by intent
-#   make test      format check, lint, types, tests with coverage, documentation
-#   make test-all  the tests alone, on every supported Python and on the oldest supported pytest
+#   make test      format check, lint, types, tests (a part of them with coverage), documentation
+#   make test-all  all tests, the slow ones too, on every supported Python and on the oldest supported pytest
 #   make format    format the code and apply safe lint fixes
 #   make docs      build the documentation into docs/_build/html
 #   make compatibility  write docs/reference/compatibility.md anew, from the results of the tests
@@ -39,7 +39,7 @@ endef
 
 RUNS ?= 20
 
-.PHONY: demo test lint types coverage docs compatibility repeat bench test-all test-cgroup format clean
+.PHONY: demo test lint types coverage others docs compatibility repeat bench test-all test-cgroup format clean
 
 demo: $(STAMP)
 	$(call heading,demo: pytest --ralph --tb=no docs/examples)
@@ -51,7 +51,7 @@ demo: $(STAMP)
 		exit 1; \
 	fi
 
-test: lint types coverage docs
+test: lint types coverage others docs
 	$(call heading,format$(comma) lint$(comma) types$(comma) tests and documentation are good)
 
 lint: $(STAMP)
@@ -63,12 +63,17 @@ types: $(STAMP)
 	$(call heading,types)
 	@$(BIN)/mypy
 
+# Which tests are slow, and which are measured, is told in tests/slow.py.
 coverage: $(STAMP)
 	$(call heading,tests with coverage)
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -n 2 --compatibility=check
+	@$(BIN)/coverage run -m pytest -q -n 2 -m "measured and not slow"
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --fail-under=90
+
+others: $(STAMP)
+	$(call heading,the other tests)
+	@$(BIN)/pytest -q -n 2 -m "not measured and not slow" --compatibility=check
 
 # Everything is read anew (-E): an incremental build would not repeat the warnings of unchanged pages.
 docs: $(STAMP)

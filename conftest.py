@@ -1,1 +1,8 @@
-pytest_plugins = ["pytester", "tests.harness", "tests.worlds", "tests.compatibility", "tests.timelines"]
+pytest_plugins = [
+    "pytester",
+    "tests.harness",
+    "tests.worlds",
+    "tests.compatibility",
+    "tests.timelines",
+    "tests.slow",
+]

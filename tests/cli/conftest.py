@@ -113,7 +113,7 @@ class Shop:
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shop:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # a file may change twice in a second
-    for name in [name for name in os.environ if name.startswith(("PYTEST_", "COV_", "GIT_"))]:
+    for name in [name for name in os.environ if name.startswith(("PYTEST_", "COV", "GIT_"))]:
         monkeypatch.delenv(name)
     made = Shop(path=tmp_path, capsys=capsys)
     made.write("pytest.ini", SETTINGS)

@@ -64,7 +64,7 @@ def test_what_is_used_is_seen_whatever_uses_it(project: Project, subject: Callab
         more("pass"),
     ],
 )
-def test_code_within_the_limit_passes(project: Project, call: str):
+def test_right_code_passes_every_criterion(project: Project, call: str):
     outcome = judge(project, call)
 
     assert outcome.not_passed() == {}, outcome.output

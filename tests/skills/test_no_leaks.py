@@ -61,7 +61,7 @@ def judge(project: Project, call: str, fixtures: str, marker: str, *options: str
         pytest.param("pass", "", "", marks=pytest.mark.slow),
     ],
 )
-def test_code_that_leaves_nothing_behind(project: Project, call: str, fixtures: str, arguments: str):
+def test_right_code_leaves_nothing_behind(project: Project, call: str, fixtures: str, arguments: str):
     outcome = judge(project, call, fixtures, f"@ralph.no_leaks(calls=6{arguments})")
 
     assert outcome.not_passed() == {}, outcome.output
@@ -94,7 +94,7 @@ def more(*row: str) -> object:
         ),
     ],
 )
-def test_each_leak_fails_its_own_criterion(
+def test_each_flaw_fails_its_own_criterion(
     project: Project, call: str, fixtures: str, criterion: str, observed: str, function: str
 ):
     outcome = judge(project, call, fixtures, "@ralph.no_leaks(calls=6, faults=False)")

@@ -23,6 +23,7 @@ CRITERIA = [f"{skill.id}.{criterion.id}" for skill in SKILLS for criterion in sk
 ALONE = {
     "emits-metric.metric-exists": "test_a_metric_that_is_not_there_is_told_with_what_is",
     "latency.p90": "test_a_few_connections_fewer_than_callers_show",
+    "scales.requests": "test_requests_are_counted_exactly",
     "validates-input.accepts-valid": "test_a_valid_call_after_rejections_must_succeed",
 }
 VERDICTS = Path(__file__).parents[2] / "docs" / "explanation" / "verdicts.md"

@@ -43,7 +43,7 @@ def judge(
         more("in_pieces(n)", SIZES, ", memory='1'"),
     ],
 )
-def test_growth_that_is_allowed_passes(project: Project, call: str, sizes: str, more: str):
+def test_right_growth_passes(project: Project, call: str, sizes: str, more: str):
     outcome = judge(project, call, sizes, more)
 
     assert outcome.not_passed() == {}, outcome.output

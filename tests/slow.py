@@ -1,0 +1,68 @@
+"""What ``make test`` leaves out, and what it measures the coverage of: both are a question of time.
+
+Tables of subjects are long, for each row was once a way to fool a criterion, and each costs a run of pytest.
+The rows beyond the number given here are marked slow: ``make test`` leaves them out, ``make test-all`` runs
+them. A table is shortened only where its other rows are more of the same.
+
+Coverage doubles what a test costs, so it is measured over a part of the tests only, those marked measured:
+what these reach is a lower bound.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+KEPT = {
+    "tests/cli/test_commands.py::test_verify_takes_away_what_was_added": 1,
+    "tests/cli/test_agents.py::test_a_loop_has_limits": 1,
+    "tests/clients/test_breaker_gates.py::test_breakers_in_module_globals": 4,
+    "tests/clients/test_careless.py::test_retries_that_are_none": 2,
+    "tests/clients/test_fallbacks.py::test_a_cache_in_redis_on_asyncio": 1,
+    "tests/clients/test_fallbacks.py::test_other_ways_to_fall_back": 3,
+    "tests/clients/test_gates.py::test_openai": 2,
+    "tests/clients/test_gates.py::test_tenacity": 2,
+    "tests/clients/test_http.py::test_gates_through_a_proxy": 2,
+    "tests/clients/test_http2.py::test_gates": 4,
+    "tests/integrity/test_attacks.py::test_forged_outcomes_betray_themselves": 4,
+    "tests/plugin/test_isolation.py::test_verdicts_are_those_of_a_play_in_this_process": 1,
+    "tests/plugin/test_robustness.py::test_jittered_waits_are_judged_by_their_means": 2,
+    "tests/skills/test_circuit_breaker.py::test_evidence_says_what_was_observed_and_where": 4,
+    "tests/skills/test_emits_metric.py::test_right_metrics_of_every_library_pass": 10,
+    "tests/skills/test_fallback.py::test_evidence_says_what_was_observed_and_where": 4,
+    "tests/skills/test_fallback.py::test_right_code_passes_every_criterion": 6,
+    "tests/skills/test_retry.py::test_evidence_says_what_was_expected_and_observed": 4,
+    "tests/skills/test_retry.py::test_right_code_passes_every_criterion": 6,
+    "tests/skills/test_scales.py::test_right_growth_passes": 1,
+    "tests/skills/test_validates_input.py::test_what_comes_before_the_rejection_is_shown": 2,
+}
+MEASURED = ("tests/unit/", "tests/report/", "tests/cli/", "tests/skills/")
+# Of the tests of a skill, those that go through its subjects.
+SUBJECTS = ("test_each_flaw", "test_right")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the rows beyond those that are kept."""
+    seen: Counter[str] = Counter()
+    for item in sorted(items, key=_row):
+        table = item.nodeid.partition("[")[0]
+        seen[table] += 1
+        if seen[table] > KEPT.get(table, seen[table]):
+            item.add_marker(pytest.mark.slow)
+        if _is_measured(item):
+            item.add_marker(pytest.mark.measured)
+
+
+def _is_measured(item: pytest.Item) -> bool:
+    # The table of support is made from the results of one run, the other one.
+    if not item.nodeid.startswith(MEASURED) or item.get_closest_marker("shows"):
+        return False
+    return not item.nodeid.startswith("tests/skills/") or item.name.startswith(SUBJECTS)
+
+
+def _row(item: pytest.Item) -> list[int]:
+    """Where an item stands in its table, in whichever order another plugin has put the items."""
+    spec = getattr(item, "callspec", None)
+    return list(spec.indices.values()) if spec is not None else []
