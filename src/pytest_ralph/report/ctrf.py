@@ -42,14 +42,10 @@ def convert(report: Mapping[str, Any]) -> dict[str, Any]:
             "tool": {"name": "pytest-ralph", "version": report["run"]["versions"].get("pytest-ralph", "")},
             "summary": {
                 "tests": len(tests),
-                **{
-                    name: statuses.count(name) for name in ("passed", "failed", "skipped", "pending", "other")
-                },
+                **{name: statuses.count(name) for name in _COUNTED},
                 "start": start,
                 "stop": start + round(report["run"]["duration"] * 1000),
-                "extra": {
-                    key: report[key] for key in ("gate", "state", "complete", "full", "integrity", "policy")
-                },
+                "extra": {key: report[key] for key in _KEPT},
             },
             "tests": tests,
         },
