@@ -227,11 +227,15 @@ class Scheduler:
                     return over
                 # Another thread has something to do. A short real sleep is what hands it the GIL.
                 self._really_sleep(patience)
-                patience = min(patience * 2, 0.002)
+                patience = min(patience * 2, self._patience())
         finally:
             with self.alone():
                 self._waiters.remove(me)
                 self._count(began)
+
+    def _patience(self) -> float:
+        """Real seconds between two looks: more if many wait, for all of their looks together take time, too."""
+        return 0.002 * max(1.0, len(self._waiters) / 4)
 
     @property
     def slept(self) -> float:
