@@ -591,3 +591,20 @@ def test_threads_get_a_lock_in_the_order_they_came(world: World, live: Live):
     live(come)
 
     assert order == list(range(8))
+
+
+def test_locks_of_a_trace_function_are_real(world: World, live: Live):
+    """It may be called at any line, those of the world included: waiting there would be a deadlock."""
+    lock = threading.Lock()
+    tracer: dict[str, Any] = {"__name__": "coverage.collector"}
+    exec("def lock_data(lock): return lock.acquire(timeout=0.001)", tracer)
+
+    def contend() -> tuple[bool, float]:
+        began = time.monotonic()
+        with lock:
+            return tracer["lock_data"](lock), time.monotonic() - began
+
+    got, took = live(contend)
+
+    assert not got
+    assert took < 0.0001, "virtual time has passed"

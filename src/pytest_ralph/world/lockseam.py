@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import _queue
 import _thread
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 from pytest_ralph.core.timeline import Stuck, Waited
@@ -45,6 +47,9 @@ class Waiting:
     got: bool = False
 
 
+# What calls back at each line of a program that is measured or debugged.
+_TRACERS = ("coverage.", "_pydevd_bundle.", "pydevd")
+
 Lines = dict[int, list[Waiting]]
 """Who waits for a lock, by its id, in the order they came."""
 
@@ -73,7 +78,7 @@ def _acquire(
         if (timeout == -1 or timeout > 0) and blocking and not scheduler.serving:
             if not _others_first(self, lines, scheduler) and original(self, False):
                 return True
-            if not _guards_the_run():
+            if not _guards_the_run() and not _is_a_tracers(sys._getframe(1)):
                 return _wait(original, self, timeout, scheduler, recorder, name, lines)
         return original(self, blocking, timeout)  # returns at once, or raises what it always raises
 
@@ -98,6 +103,11 @@ def _guards_the_run() -> bool:
     """
     thread = threading._active.get(_thread.get_ident())  # type: ignore[attr-defined]
     return thread is not None and thread.name.startswith("pytest_timeout")
+
+
+def _is_a_tracers(frame: FrameType) -> bool:
+    """Whether a trace function asks, which may be called at any line, those of the scheduler included."""
+    return str(frame.f_globals.get("__name__", "")).startswith(_TRACERS)
 
 
 def _is_free(lock: Any) -> bool:

@@ -115,7 +115,7 @@ class Scheduler:
         self._arriving: set[int] = set()
         self._waiters: list[Waiter] = []
         self._threads = Threads() if clock.virtual else None
-        self._inside: int | None = None
+        self._holder: int | None = None
         self._body = real.thread_id()
         self._slept: dict[int, int] = {}
         self.metered = False
@@ -163,14 +163,21 @@ class Scheduler:
         self._arriving.add(me)
         began = real.monotonic_ns()
         with self._mutex:
-            self._note_sleep(began)
-            self._arriving.discard(me)
-            yield
+            self._holder = me
+            try:
+                self._note_sleep(began)
+                self._arriving.discard(me)
+                yield
+            finally:
+                self._holder = None
 
     @property
     def serving(self) -> bool:
-        """Whether the calling thread is running a service right now, and so must not wait."""
-        return self._inside == real.thread_id()
+        """Whether the calling thread is at work in here right now, and so must not wait.
+
+        It runs a service, or what the interpreter runs in between: a trace function, a finalizer.
+        """
+        return self._holder == real.thread_id()
 
     def close(self) -> None:
         """Let threads that still wait here wait on in real time."""
@@ -234,7 +241,7 @@ class Scheduler:
                 self._count(began)
 
     def _patience(self) -> float:
-        """Real seconds between two looks: more if many wait, for all of their looks together take time, too."""
+        """Real seconds between two looks: more where many wait, for all of their looks take time, too."""
         return 0.002 * max(1.0, len(self._waiters) / 4)
 
     @property
@@ -283,13 +290,6 @@ class Scheduler:
                 return None
 
     def _settle(self) -> None:
-        self._inside = real.thread_id()
-        try:
-            self._serve()
-        finally:
-            self._inside = None
-
-    def _serve(self) -> None:
         tries = 0
         while self._services.pump() or self._agenda.run_due(self.clock.now) or not self._services.settled():
             tries += 1
