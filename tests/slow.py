@@ -37,7 +37,7 @@ KEPT = {
     "tests/skills/test_scales.py::test_right_growth_passes": 1,
     "tests/skills/test_validates_input.py::test_what_comes_before_the_rejection_is_shown": 2,
 }
-MEASURED = ("tests/unit/", "tests/report/", "tests/cli/", "tests/skills/")
+MEASURED = ("tests/unit/", "tests/world/", "tests/faults/", "tests/report/", "tests/cli/", "tests/skills/")
 # Of the tests of a skill, those that go through its subjects.
 SUBJECTS = ("test_each_flaw", "test_right")
 
@@ -56,10 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _is_measured(item: pytest.Item) -> bool:
-    # The table of support is made from the results of one run, the other one.
-    if not item.nodeid.startswith(MEASURED) or item.get_closest_marker("shows"):
-        return False
-    return not item.nodeid.startswith("tests/skills/") or item.name.startswith(SUBJECTS)
+    named = item.name.startswith(SUBJECTS) or not item.nodeid.startswith("tests/skills/")
+    return named and item.nodeid.startswith(MEASURED)
 
 
 def _row(item: pytest.Item) -> list[int]:
