@@ -157,6 +157,23 @@ def test_diff(judged: Shop):
     ]
 
 
+def test_locking_leaves_the_report_where_it_is(shop: Shop):
+    shop.ralph("run")
+    before = (shop.path / ".ralph/report.json").read_bytes()
+
+    assert shop.ralph("lock").code == 0
+
+    assert (shop.path / ".ralph/report.json").read_bytes() == before
+
+
+def test_a_reader_that_has_seen_enough_is_no_crash(shop: Shop):
+    command = f"{sys.executable} -m pytest_ralph.cli explain | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0
+    assert done.stderr == ""
+
+
 def test_waive_and_lock(judged: Shop):
     done = judged.ralph(
         "waive",

@@ -22,7 +22,7 @@ def add(command: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Answer:
     """Do it."""
     alone = ["-n0"] if importlib.util.find_spec("xdist") else []
-    done = pytest(["--ralph-lock", "--collect-only", "-q", *alone])
+    done = pytest(["--ralph-lock", "--collect-only", "-q", *alone], judges=False)
     (told,) = [line for line in done.output.splitlines() if line.startswith("locked ")] or [""]
     if done.code != 0 or not told:
         raise UsageError(f"nothing was locked:\n{done.output.strip()}")

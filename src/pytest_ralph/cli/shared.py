@@ -121,6 +121,7 @@ def pytest(
     folder: Path | None = None,
     environment: Mapping[str, str] | None = None,
     show: bool = False,
+    judges: bool = True,
 ) -> Run:
     """Run ``pytest --ralph`` in a process of its own.
 
@@ -129,10 +130,12 @@ def pytest(
         folder: Where; here if None.
         environment: Variables to be set besides.
         show: Whether its output is shown as it comes.
+        judges: Whether there will be a report, in place of the one that there is.
     """
     where = folder or Path.cwd()
     path = where / REPORT
-    path.unlink(missing_ok=True)
+    if judges:
+        path.unlink(missing_ok=True)
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--ralph", f"--ralph-report={path}", *arguments],
         cwd=where,
@@ -142,7 +145,7 @@ def pytest(
         text=True,
         check=False,
     )
-    report = load(path) if path.is_file() else None
+    report = load(path) if judges and path.is_file() else None
     return Run(code=done.returncode, output=done.stdout or "", report=report)
 
 
