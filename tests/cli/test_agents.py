@@ -158,6 +158,13 @@ def test_a_loop_with_an_agent_that_makes_no_progress(shop: Shop):
     assert done.out.startswith("loop: stalled, after 2 iterations")
 
 
+def test_runs_before_a_loop_are_no_standstill_of_its_agent(shop: Shop):
+    for _ in range(3):
+        shop.ralph("run")
+
+    assert loop(shop, FIXER).code == exits.GREEN
+
+
 def test_a_loop_with_an_agent_that_cheats(shop: Shop):
     shop.ralph("lock")
 

@@ -37,6 +37,9 @@ pytest-ralph dispute FEATURE/CRITERION --reason "..." and stop.
 """
 _COST = re.compile(r'"total_cost_usd":\s*(\d+(?:\.\d+)?)')
 
+# How often an agent may leave everything as it is before that is a standstill: three runs are the same then.
+_TRIES = 2
+
 
 def add(command: argparse.ArgumentParser) -> None:
     """Describe the command."""
@@ -80,12 +83,20 @@ class _Loop:
             self._judge()
             if self._done is None or self._done.report is None:
                 return self._end("no gate could be judged")
-            if self._done.verdict not in (exits.RED, exits.INCOMPLETE):
+            if (
+                self._done.verdict not in (exits.RED, exits.INCOMPLETE)
+                and not self._stands_still_since_before()
+            ):
                 return self._end(str(self._done.report["state"]))
             if (limit := self._limit()) is not None:
                 return self._end(limit)
             self._iterations += 1
             self._work(self._done)
+
+    def _stands_still_since_before(self) -> bool:
+        """Whether runs before this loop make for a standstill, of which its agent knows nothing."""
+        report = self._done.report if self._done is not None else None
+        return report is not None and report["state"] == "stalled" and self._iterations < _TRIES
 
     def _judge(self) -> None:
         began = time.monotonic()
