@@ -19,6 +19,7 @@ import mmap
 import os
 import re
 import struct
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,7 @@ _WRITABLE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) rw.p ", re.MULTILINE)
 # Sizes that Python's allocator of small objects keeps apart; the two smallest are not worth the trouble.
 _SMALL = range(48, 513, 16)
 _FILL_STEP = 128 * 1024
+_FILL_STEPS = 4
 _HEADER = b"".__sizeof__()
 
 
@@ -304,11 +306,11 @@ def _fill() -> list[object]:
     held: list[object] = []
     me = os.getpid()
     for size in _SMALL:
-        while True:
-            before = resident(me).total
+        # The kernel counts in batches: one step may seem to take memory that it found, but several do not.
+        seen = deque([resident(me).total], maxlen=_FILL_STEPS + 1)
+        while seen[-1] - seen[0] < _FILL_STEP * _FILL_STEPS * 3 // 4:
             held.append([bytes(size - _HEADER) for _ in range(_FILL_STEP // size)])
-            if resident(me).total - before > _FILL_STEP // 2:
-                break
+            seen.append(resident(me).total)
     return held
 
 
