@@ -435,7 +435,8 @@ SKILL = Skill(
             timing=False,
             untested="no call met the fault: see exercised",
             fix=lambda spec: (
-                "Catch timeouts, connection errors, answers that break off and status >= 500 of this request "
+                "Catch timeouts (set one: without it a request waits for ever), connection errors, answers "
+                "that break off and status >= 500 of this request "
                 f"(with requests: RequestException; with httpx: HTTPError) and return {_substitute(spec)}: "
                 "the value kept from the last good answer, or a safe default"
             ),
