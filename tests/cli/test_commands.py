@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -513,3 +514,12 @@ def test_completion_is_offered_where_shtab_is_installed():
     pytest.importorskip("shtab")
 
     assert "--print-completion" in cli.parser().format_help()
+
+
+def test_a_reader_that_has_seen_enough_is_no_crash(monkeypatch: pytest.MonkeyPatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w", encoding="utf-8") as pipe:
+        monkeypatch.setattr("sys.stdout", pipe)
+
+        assert main(["schema"]) == exits.GREEN

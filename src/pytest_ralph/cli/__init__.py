@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -61,12 +62,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         print(f"pytest-ralph {options.command}: crashed; this is a bug, and no verdict", file=sys.stderr)
         return exits.CRASHED
-    if getattr(options, "json", False):
-        print(json.dumps(answer.data, indent=1, ensure_ascii=False))
-    else:
-        for line in answer.lines:
-            print(line)
+    _show(answer, as_json=getattr(options, "json", False))
     return answer.code
+
+
+def _show(answer: Answer, *, as_json: bool) -> None:
+    lines = [json.dumps(answer.data, indent=1, ensure_ascii=False)] if as_json else answer.lines
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads, such as `head`, has seen enough. The interpreter flushes once more when it ends.
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _for_pytest(arguments: list[str]) -> list[str]:
