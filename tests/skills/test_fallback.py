@@ -126,6 +126,7 @@ def test_each_flaw_fails_its_own_criterion_only(
         ("logs_at_info", ASK, "logs-fallback", "logged at INFO: serving what was kept", "fetch"),
         ("never_again", ASK, "prefers-live", "no request in an hour after the outage", "fetch"),
         ("default_for_ever", HAND_OVER, "prefers-live", "the fallback 1.0 is served again", "fetch"),
+        ("default_for_ever", "assert rates.{}() == 1.08", "prefers-live", "raised AssertionError", "fetch"),
         ("cached_for_ever", ASK, "prefers-live", "it is served for ever", "fetch"),
         ("always_default", ASK, "falls-back-when-healthy", "logged: serving the default", "always_default"),
     ],

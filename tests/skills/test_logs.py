@@ -124,6 +124,12 @@ def test_right_lines_of_other_kinds_pass(project: Project, marker: str, subject:
             "fields",
             "gateway.name is empty",
         ),
+        (
+            '@ralph.logs(when="failure", fields={"outcome": "failure"})',
+            "claims_success",
+            "fields",
+            "outcome is 'success', which does not match 'failure'",
+        ),
         (PLAIN, "not_json", "structured", "it is not JSON: INFO payment_attempted payment_id=pay_1"),
         (PLAIN, "breaks_the_line", "structured", "it is not JSON"),
         (PLAIN, "pretty", "structured", "spread over several lines"),
@@ -165,6 +171,13 @@ def test_each_flaw_fails_its_own_criterion_only(
     assert observed in found["evidence"]["observed"]
     assert found["evidence"]["location"]["file"].endswith("tests/subjects/logged.py")
     assert outcome.code == 1
+
+
+def test_the_prompt_keeps_the_dots_of_a_line_that_was_shortened(project: Project):
+    found = project.judge(PLAIN, "logged.no_stack()").criterion("logs.stack-missing")
+
+    assert found["evidence"]["observed"].endswith("...")
+    assert f"observed: {found['evidence']['observed']} Leave as they are: " in found["prompt"]
 
 
 def test_without_any_set_up_the_line_is_what_python_writes_by_itself(project: Project):

@@ -366,6 +366,18 @@ def wrong_types() -> None:
     _post()
 
 
+def claims_success() -> None:
+    """The outcome is written before it is known, and the failure in a line of its own."""
+    log = _logger_of_structlog()
+    try:
+        _post()
+    except requests.RequestException:
+        log.exception("payment_broken")
+        raise
+    finally:
+        log.info("payment_attempted", outcome="success")
+
+
 def not_json() -> None:
     """The formatter of every tutorial."""
     logger = _logger("plain", logging.Formatter("%(levelname)s %(message)s payment_id=pay_1"))

@@ -73,8 +73,9 @@ def _show(answer: Answer, *, as_json: bool) -> None:
             print(line)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever reads has seen enough, as ``head`` has. The interpreter would flush once more at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever reads, such as `head`, has seen enough. The interpreter flushes once more when it ends.
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _for_pytest(arguments: list[str]) -> list[str]:

@@ -154,6 +154,11 @@ def _statement(gate: Gate, criterion: Criterion) -> str:
     return text if criterion.kind == "pass" else f"never: {text}"
 
 
+def _ended(text: str) -> str:
+    """A text as the end of a sentence; one that was shortened keeps its dots, which say so."""
+    return text if text.endswith("...") else f"{text.rstrip('.')}."
+
+
 def prompt(gate: Gate, criterion: Criterion, play: Play, verdict: Verdict) -> str:
     """The instruction for whoever repairs the code, person or agent.
 
@@ -167,7 +172,7 @@ def prompt(gate: Gate, criterion: Criterion, play: Play, verdict: Verdict) -> st
     if verdict.status is Status.NOT_EXERCISED:
         return (
             f"{gate.skill.id}.{criterion.id} was not put to the test in scenario {play.scenario.id}: "
-            f"{verdict.observed.rstrip('.')}."
+            f"{_ended(verdict.observed)}"
         )
     where = (
         f"In {verdict.location.file}, line {verdict.location.line} ({verdict.location.function}): "
@@ -180,7 +185,7 @@ def prompt(gate: Gate, criterion: Criterion, play: Play, verdict: Verdict) -> st
         f"{where}{verdict.fix or criterion.fix(gate.spec)}. "
         f"In scenario {play.scenario.id}{fault}, "
         f"expected: {verdict.expected or _statement(gate, criterion)}; "
-        f"observed: {verdict.observed.rstrip('.')}. "
+        f"observed: {_ended(verdict.observed)} "
         f"Leave as they are: {gate.skill.keep(gate.spec)}. Do not change the test or its markers."
     )
 

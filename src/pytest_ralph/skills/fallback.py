@@ -278,7 +278,9 @@ def _prefers_live(spec: Fallback, play: Play) -> Verdict | None:
         answered = [each for each in attempts(call) if _asks_again(each, course.during)]
         end = _end(call)
         if end is not None and end.error is not None:
-            return failed(expected, f"{end.text()} after the outage", end.location or where, play.timeline)
+            # What the test finds fault with was made by the code, which keeps what it made of the outage.
+            raised_by = None if end.own else end.location
+            return failed(expected, f"{end.text()} after the outage", raised_by or where, play.timeline)
         if not answered:
             continue
         always = any(_repeated(course.during, each) for each in course.before)
@@ -433,7 +435,8 @@ SKILL = Skill(
             timing=False,
             untested="no call met the fault: see exercised",
             fix=lambda spec: (
-                "Catch timeouts, connection errors, answers that break off and status >= 500 of this request "
+                "Catch timeouts (set one: without it a request waits for ever), connection errors, answers "
+                "that break off and status >= 500 of this request "
                 f"(with requests: RequestException; with httpx: HTTPError) and return {_substitute(spec)}: "
                 "the value kept from the last good answer, or a safe default"
             ),
