@@ -25,6 +25,7 @@ def tidy() -> Iterator[None]:
         if hasattr(each, "close"):
             each.close()
     leaks.KEPT.clear()
+    leaks.BUFFER.clear()
     leaks._cached.cache_clear()
     for fd in set(os.listdir("/proc/self/fd")) - before:
         if os.path.exists(f"/proc/self/fd/{fd}") and os.readlink(f"/proc/self/fd/{fd}") == "/dev/null":
@@ -81,6 +82,7 @@ def more(*row: str) -> object:
         ("leaks.thread()", "", "threads", "20 more after 20 calls: thread waits-*", "thread"),
         ("await leaks.task()", "", "tasks", "20 more after 20 calls: task Event.wait", "task"),
         ("leaks.history()", "", "memory", "after 175 calls, allocated in this line", "history"),
+        ("leaks.buffer()", "", "memory", "in 1 block after 175 calls", "buffer"),
         more("leaks.session_per_call()", "api", "sockets", "to api.pay.example", "session_per_call"),
         more("leaks.raw_file()", "", "files", "20 more after 20 calls: /dev/null", ""),
         more("leaks.raw_thread()", "", "threads", "a thread that Python does not know", ""),

@@ -144,6 +144,14 @@ def history() -> None:
     KEPT.append({"request": str(next(NUMBERS))})
 
 
+BUFFER = bytearray()
+
+
+def buffer() -> None:
+    """One object that only grows."""
+    BUFFER.extend(b"paid, 100 EUR\n")
+
+
 @functools.cache
 def _cached(number: int) -> str:
     return f"number {number}"

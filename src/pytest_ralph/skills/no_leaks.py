@@ -27,6 +27,8 @@ _KINDS = ("files", "sockets", "threads", "tasks")
 # SQLAlchemy 15), and `functools.lru_cache` 128 unless it is told otherwise. What still grows then is a leak.
 _FILLED = 16
 _FILLED_MEMORY = 140
+# Bytes by which one object that only gets larger does so, for each five calls.
+_LARGER = 16
 _TROUBLE = (("status-503", Status(503)), ("hang", Hang()), ("refused", Refuse()))
 
 
@@ -190,8 +192,11 @@ def _held(spans: Sequence[Span]) -> Sequence[Held]:
 
     def grows(line: Location | None, number: int) -> bool:
         before, after = held(number, line), held(number + 1, line)
-        # Objects of its own are two or more, as a rule: it, and what it is made of.
-        return after.count - before.count >= 2 * spans[number].least and after.size > before.size
+        more, least = after.size - before.size, spans[number].least
+        # Objects of its own are two or more, as a rule: it, and what it is made of. One that only gets larger
+        # (text, a buffer, a list of what is there anyway) takes a pointer or some characters for each call;
+        # many that are replaced by somewhat larger ones, as in a full cache, are none.
+        return more > 0 and (after.count - before.count >= 2 * least or more >= _LARGER * least * after.count)
 
     return [
         Held(
