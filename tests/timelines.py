@@ -60,11 +60,11 @@ class Scribe:
     def _before(
         self, original: Callable[..., Any], recorder: Callable[[Any], Recorder]
     ) -> Callable[..., Any]:
-        def method(subject: Any) -> Any:
+        def method(subject: Any, *args: Any, **kwargs: Any) -> Any:
             lines = recorder(subject).timeline.lines(limit=1_000_000)
             # How long a real wait takes, and so whether there is one to speak of, is not the same each time.
             self._found += ["---", *(line for line in lines if " real wait in " not in line)]
-            return original(subject)
+            return original(subject, *args, **kwargs)
 
         return method
 
