@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import pkgutil
@@ -9,6 +10,8 @@ import re
 import signal
 import sys
 import textwrap
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -167,6 +170,15 @@ class Project:
         path = Path(self.pytester.path, report)
         found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
         return Outcome(code=code, output=output, report=found)
+
+
+@pytest.fixture
+def tidy() -> Iterator[None]:
+    """Collect clients in globals, which programs never close, before their warnings fall on another test."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 # What a pipeline or a person may have set, and pytest prints differently for: on CI it cuts no line.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -22,13 +20,7 @@ server.serve_forever()
 """
 
 
-@pytest.fixture(autouse=True)
-def collect_clients() -> Iterator[None]:
-    """Collect the clients in globals, which nobody closes, before their warnings fall on another test."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+pytestmark = pytest.mark.usefixtures("tidy")
 
 
 @pytest.fixture(scope="module")

@@ -67,12 +67,11 @@ class Locator:
         """The user's line that led to this call, or None when there is none on the stack."""
         return self.pick(self.frames())
 
-    def site(self) -> tuple[tuple[str, int], ...]:
-        """Every line of the user's that led to this call, innermost first."""
-        return self.place()[1]
-
     def place(self) -> tuple[Location | None, tuple[tuple[str, int], ...]]:
-        """What `here` and `site` say, for one look at the stack: that is deep, and looked at often."""
+        """What `here` says, and every line of the user's that led to this call, innermost first.
+
+        Both for one look at the stack: that is deep, and looked at often.
+        """
         frames = self.frames()
         return self.pick(frames), tuple((filename, line) for filename, line, _ in frames)
 

@@ -213,14 +213,14 @@ class Dependency(Injectable):
             method="call", target=self._name, url=self.url, headers={}, body=_shown(args, kwargs)
         )
         self.calls.append(Call(args=args, kwargs=kwargs))
+        location, site = recorder.place()
         attempt = _Attempt(
             number=recorder.next_attempt(),
             began=recorder.moment,
             fault=self.plan.on_request(request),
-            location=recorder.here(),
+            location=location,
             thread=strand(),
         )
-        site = recorder.site()
         self._record(
             Requested, attempt, method=request.method, target=request.target, body=request.body, site=site
         )

@@ -14,6 +14,7 @@ from typing import Any
 
 from pytest_ralph.core.timeline import Logged
 from pytest_ralph.world.lineseam import LineSeam, is_mute
+from pytest_ralph.world.patching import wrap
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Undo
 
@@ -48,27 +49,23 @@ def install(recorder: Recorder, lines: LineSeam, loguru: Loguru) -> Undo:
 
 
 def _standard(recorder: Recorder, lines: LineSeam) -> Undo:
-    original = logging.Logger.callHandlers
+    def around(original: Callable[..., None]) -> Callable[..., None]:
+        def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
+            if _is_written(self, record):
+                recorder.add(
+                    Logged,
+                    logger=record.name,
+                    level=record.levelname,
+                    message=_message(record),
+                    fields={key: _text(value) for key, value in vars(record).items() if key not in _STANDARD},
+                    location=recorder.here(),
+                )
+                lines.logged(record, handled=bool(_writing(self)))
+            original(self, record)
 
-    def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
-        if _is_written(self, record):
-            recorder.add(
-                Logged,
-                logger=record.name,
-                level=record.levelname,
-                message=_message(record),
-                fields={key: _text(value) for key, value in vars(record).items() if key not in _STANDARD},
-                location=recorder.here(),
-            )
-            lines.logged(record, handled=bool(_writing(self)))
-        original(self, record)
+        return call_handlers
 
-    logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]
-
-    def undo() -> None:
-        logging.Logger.callHandlers = original  # type: ignore[method-assign]
-
-    return undo
+    return wrap(logging.Logger, "callHandlers", around)
 
 
 def _text(value: object) -> str:
@@ -125,17 +122,17 @@ def _structlog(recorder: Recorder, lines: LineSeam) -> list[Undo]:
 
 
 def _watch(owner: type, name: str, level: str, recorder: Recorder, lines: LineSeam) -> Undo:
-    original: Callable[..., Any] = vars(owner)[name]
+    def around(original: Callable[..., Any]) -> Callable[..., Any]:
+        def write(self: Any, message: Any) -> Any:
+            text = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
+            recorder.add(Logged, logger="structlog", level=level, message=text, location=recorder.here())
+            lines.structlog(self, level, message)
+            with lines.writing():
+                return original(self, message)
 
-    def write(self: Any, message: Any) -> Any:
-        text = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
-        recorder.add(Logged, logger="structlog", level=level, message=text, location=recorder.here())
-        lines.structlog(self, level, message)
-        with lines.writing():
-            return original(self, message)
+        return write
 
-    setattr(owner, name, write)
-    return lambda: setattr(owner, name, original)
+    return wrap(owner, name, around)
 
 
 class Loguru:

@@ -417,13 +417,14 @@ class Network:
     def _begin(self, endpoint: Endpoint, outcome: str, fault: Fault | None, sender: ClientEnd | None) -> int:
         """Number and note an attempt of which nothing but the beginning may be seen."""
         attempt = self._recorder.next_attempt()
+        location, site = self._recorder.place() if sender is None else (sender.location, sender.site)
         self._recorder.add(
             Connected,
             upstream=endpoint.upstream.url,
             attempt=attempt,
             outcome=outcome,
-            site=self._recorder.site() if sender is None else sender.site,
-            location=self._recorder.here() if sender is None else sender.location,
+            site=site,
+            location=location,
             thread=strand() if sender is None else sender.thread,
         )
         if fault is not None:

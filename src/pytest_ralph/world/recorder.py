@@ -119,12 +119,8 @@ class Recorder:
         """A line that is known otherwise, if it is the user's."""
         return self._locator.pick([(filename, line, function)])
 
-    def site(self) -> tuple[tuple[str, int], ...]:
-        """Every line of the user's that led here."""
-        return self._locator.site()
-
     def place(self) -> tuple[Location | None, tuple[tuple[str, int], ...]]:
-        """Both of them at once."""
+        """The user's line that led here, and every line of the user's that did, innermost first."""
         return self._locator.place()
 
     def is_user(self, filename: str) -> bool:

@@ -19,6 +19,7 @@ from typing import Any
 
 from pytest_ralph.world.line import Sender
 from pytest_ralph.world.network import Network
+from pytest_ralph.world.patching import wrap
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Undo
 from pytest_ralph.world.scheduler import Scheduler
@@ -71,15 +72,14 @@ class Streams:
 
     def _watch(self, owner: Any, undo: ExitStack) -> None:
         for name, tell in (("_send_request_headers", self._begins), ("_response_closed", self._is_left)):
-            before = getattr(owner, name)
-            undo.callback(setattr, owner, name, before)
-            setattr(owner, name, _telling(before, tell))
+            undo.callback(wrap(owner, name, functools.partial(_telling, tell=tell)))
 
     def _begins(self, fd: int, stream: int) -> None:
         # No lock and no call to the system: httpcore is about to use a number that another thread must not
         # take meanwhile, and it has no lock for that either.
         recorder = self._recorder
-        sender = Sender(location=recorder.here(), site=recorder.site(), thread=strand())
+        location, site = recorder.place()
+        sender = Sender(location=location, site=site, thread=strand())
         self._network.stream_begins(fd, stream, sender)
 
     def _is_left(self, fd: int, stream: int) -> None:
