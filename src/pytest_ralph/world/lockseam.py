@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _queue
 import _thread
+import functools
 import sys
 import threading
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from typing import Any
 
 from pytest_ralph.core.timeline import Stuck, Waited
 from pytest_ralph.world.endings import NeverEnds
+from pytest_ralph.world.patching import wrap
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.repoint import Undo, replace_in_type
 from pytest_ralph.world.scheduler import Scheduler, WorldIsOver
@@ -66,6 +68,7 @@ def install(scheduler: Scheduler, recorder: Recorder) -> Undo:
         stack.callback(replace_in_type(_HANDLE, "join", _join(_HANDLE.join, scheduler)))
     get = _get(_queue.SimpleQueue.get, scheduler)
     stack.callback(replace_in_type(_queue.SimpleQueue, "get", get))
+    stack.callback(wrap(threading.Thread, "start", lambda original: _start(original, scheduler)))
     return stack.close
 
 
@@ -119,6 +122,26 @@ def _is_free(lock: Any) -> bool:
         return False
     _rlock_release(lock)
     return True
+
+
+def _start(original: Callable[[threading.Thread], None], scheduler: Scheduler) -> Callable[..., None]:
+    """Let a new thread run when the one that has started it comes to wait, and not both at once."""
+
+    @functools.wraps(original)
+    def start(thread: threading.Thread) -> None:
+        with scheduler.starting() as ticket:
+            run = thread.run
+
+            def run_in_turn() -> None:
+                if not _guards_the_run():
+                    with suppress(WorldIsOver):
+                        scheduler.begin(ticket)
+                run()
+
+            thread.run = run_in_turn  # type: ignore[method-assign]
+            original(thread)
+
+    return start
 
 
 def _join(original: Callable[..., None], scheduler: Scheduler) -> Callable[..., None]:

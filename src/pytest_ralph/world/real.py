@@ -10,6 +10,7 @@ import _thread
 import select
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from pytest_ralph.world import repoint
@@ -47,6 +48,26 @@ class Mutex(_RLOCK):  # type: ignore[misc]
 
     __enter__ = _RLOCK.__enter__
     __exit__ = _RLOCK.__exit__
+
+
+_acquire: Callable[..., bool] = _thread.LockType.acquire
+
+
+class Bell:
+    """Wakes one thread, for real."""
+
+    def __init__(self) -> None:
+        self._lock = _thread.allocate_lock()
+        _acquire(self._lock)
+
+    def ring(self) -> None:
+        """Wake the thread that waits, or keep it from waiting the next time."""
+        with suppress(RuntimeError):  # it has been rung before
+            self._lock.release()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it rings, but no longer than so many real seconds."""
+        _acquire(self._lock, True, seconds)
 
 
 def ready(fd: int, mask: int) -> int:

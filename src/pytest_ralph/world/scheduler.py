@@ -7,6 +7,10 @@ which something is due, once for all who wait: two threads that sleep five secon
 Whichever thread comes to wait last finds this out and moves the clock; there is no thread of the world's own.
 The simulated services are run from inside these waits, so on one thread all is in a fixed order.
 
+So it is with many threads: of those whose waits are over at the same moment, one goes on at a time, whoever
+began to wait first, and the next when it waits again or has ended. Else the order of what they do would be up
+to the operating system, and with it who gets the last connection of a pool.
+
 A wait for something outside of the simulation, such as a child process, is really waited for: meanwhile
 virtual time stands still, and a deadline passes only when as much real time has passed.
 """
@@ -22,42 +26,11 @@ from pytest_ralph.world.agenda import Agenda
 from pytest_ralph.world.clock import TICK, Clock
 from pytest_ralph.world.endings import NeverEnds
 from pytest_ralph.world.threads import Threads
-
-Ready = Callable[[], object]
-Outsider = Callable[[], "str | None"]
+from pytest_ralph.world.waiters import FRONT, Outsider, Ready, Ticket, Waiter, Waiters
 
 
 class WorldIsOver(Exception):  # noqa: N818 - an event, and never seen by the code under test
     """Ends the waits of threads that outlive their world: they wait on in real time."""
-
-
-@dataclass(eq=False, kw_only=True)
-class Waiter:
-    """One thread in one wait.
-
-    Attributes:
-        ready: Says whether it is over.
-        deadline: When it is over in any case, in virtual nanoseconds.
-        thread: Native id of the thread.
-        on_network: Whether it waits for a simulated service.
-        outsider: Names what it waits for outside of the simulation, if anything.
-        over: Whether it is over, though the thread may not have noticed yet.
-        patience: Real seconds for which nothing in sight could end it.
-        really: Real nanoseconds it has lasted at this virtual moment, because of outsiders.
-    """
-
-    ready: Ready
-    deadline: int | None
-    thread: int
-    on_network: bool
-    outsider: Outsider | None
-    over: bool = False
-    patience: float = 0.0
-    really: int = 0
-
-    def is_due(self, now: int) -> bool:
-        """Whether the wait is over, even if its thread has not noticed yet."""
-        return self.over or (self.deadline is not None and self.deadline <= now) or bool(self.ready())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +53,9 @@ _GRACE = 1.0
 # The same where the thread of the test body itself is the one that waits elsewhere.
 _BODY_GRACE = 5.0
 _GRACE_STEP = 0.001
+# Nanoseconds of computing by the whole process after which a thread that runs no longer keeps others from
+# going on: it may be spinning until one of them has done something.
+_TURN = 500_000_000
 # How often time may still move after a call was told to end, before the body's own wait is torn.
 _FAREWELL_MOVES = 100
 
@@ -113,11 +89,13 @@ class Scheduler:
         self.outside: dict[str, int] = {}
         self._mutex = real.Mutex()
         self._arriving: set[int] = set()
-        self._waiters: list[Waiter] = []
+        self._starting: set[int] = set()
+        self._waiters = Waiters()
         self._threads = Threads() if clock.virtual else None
         self._holder: int | None = None
         self._body = real.thread_id()
         self._slept: dict[int, int] = {}
+        self._turn_began: int | None = None
         self.metered = False
         self._computed = 0
 
@@ -126,6 +104,10 @@ class Scheduler:
         self._body = real.thread_id()
         self._slept.clear()
         self._arriving.clear()
+        self._starting.clear()
+        self._waiters.clear()
+        if self._threads is not None:
+            self._threads = Threads()
 
     def settle(self) -> None:
         """Let the services deal with all that has been sent so far, without moving time."""
@@ -212,15 +194,43 @@ class Scheduler:
         """
         if self.serving:
             raise RuntimeError("pytest-ralph: the callback of a declared answer must not wait for others")
-        me = Waiter(
-            ready=ready,
-            deadline=deadline,
-            thread=real.thread_id(),
-            on_network=on_network,
-            outsider=outsider,
+        return self._wait(
+            Waiter(
+                ready=ready,
+                deadline=deadline,
+                place=FRONT if real.thread_id() in self._starting else self._waiters.place(),
+                on_network=on_network,
+                outsider=outsider,
+            )
         )
+
+    @contextmanager
+    def starting(self) -> Generator[Ticket]:
+        """A context in which the calling thread starts another, and goes on itself before all that wait.
+
+        To start a thread is to wait until it runs, but only where it is not quicker: it must be the same in
+        both cases.
+        """
+        me = real.thread_id()
+        ticket = Ticket(self._waiters.place())
+        self._starting.add(me)
+        try:
+            yield ticket
+        finally:
+            self._starting.discard(me)
+            ticket.valid = True
+
+    def begin(self, ticket: Ticket) -> None:
+        """Wait for the turn of the calling thread, which has just been started.
+
+        Raises:
+            WorldIsOver: The world was closed meanwhile.
+        """
+        self._wait(Waiter(ready=lambda: ticket.valid, deadline=None, place=ticket.place))
+
+    def _wait(self, me: Waiter) -> bool:
         with self.alone():
-            self._waiters.append(me)
+            self._waiters.add(me)
         patience = 0.00005
         began = self._meter()
         try:
@@ -233,7 +243,7 @@ class Scheduler:
                 if over is not None:
                     return over
                 # Another thread has something to do. A short real sleep is what hands it the GIL.
-                self._really_sleep(patience)
+                self._rest(me, patience)
                 patience = min(patience * 2, self._patience())
         finally:
             with self.alone():
@@ -258,6 +268,11 @@ class Scheduler:
         real.sleep(seconds)
         self._note_sleep(began)
 
+    def _rest(self, me: Waiter, seconds: float) -> None:
+        began = real.monotonic_ns()
+        me.bell.wait(seconds)
+        self._note_sleep(began)
+
     def _note_sleep(self, began: int) -> None:
         me = real.thread_id()
         self._slept[me] = self._slept.get(me, 0) + real.monotonic_ns() - began
@@ -270,24 +285,39 @@ class Scheduler:
     def _look(self, me: Waiter) -> bool | None:
         """Whether my wait is over: True for ready, False for late, None while it goes on."""
         while True:
-            self._settle()
-            if me.ready():
-                return True
-            if me.deadline is not None and me.deadline <= self.clock.now:
-                return False
+            # With many threads the services are not run while one of them works: it runs them itself, at the
+            # same lines each time.
+            if not self._crowded:
+                self._settle()
+                if (over := me.outcome(self.clock.now)) is not None:
+                    return over
             # Asked first: the end of a child process wakes the thread that waits for it, which is seen then.
             outsider = self._outsider()
             if not self._all_wait():
-                return None
+                return me.outcome(self.clock.now) if self._turn_is_long() else None
             # What a thread did just before it fell asleep may have come after the look above.
             self._settle()
-            if me.ready():
-                return True
-            others = [waiter for waiter in self._waiters if waiter is not me]
-            if self._arriving - self._known() or any(each.is_due(self.clock.now) for each in others):
+            self._turn_began = None
+            first, over = self._waiters.whose_turn(self.clock.now, me)
+            if first is me:
+                return over
+            if first is not None:
+                first.bell.ring()
                 return None
-            if not self._move(me, outsider):
+            if self._arriving - self._waiters.threads or not self._move(me, outsider):
                 return None
+
+    @property
+    def _crowded(self) -> bool:
+        """Whether other threads may want to go on at this moment, too."""
+        return len(self._slept) > 1 or (self._threads is not None and self._threads.changed)
+
+    def _turn_is_long(self) -> bool:
+        """Whether a thread has run for so long that others need not wait for it."""
+        now = real.process_time_ns()
+        if self._turn_began is None:
+            self._turn_began = now
+        return now - self._turn_began > _TURN
 
     def _settle(self) -> None:
         tries = 0
@@ -301,12 +331,10 @@ class Scheduler:
     def _all_wait(self) -> bool:
         if self._threads is None:
             return True
-        known = self._known()
-        asleep = self._threads.all_asleep(known, self._really_sleep)
-        return asleep and not (self._arriving - known)
-
-    def _known(self) -> frozenset[int]:
-        return frozenset(waiter.thread for waiter in self._waiters)
+        known = self._waiters.threads
+        if self._waiters.one_is_leaving or self._arriving - known:
+            return False
+        return self._threads.all_asleep(known, self._slept)
 
     def _move(self, me: Waiter, outsider: str | None) -> bool:
         """Let time pass, or end a wait that never ends; False if that is for another thread to do."""
@@ -375,7 +403,7 @@ class Scheduler:
         """Whether mine is the wait to end when nothing can end any: where the cause is, if possible."""
         if any(waiter.on_network for waiter in self._waiters):
             return me.on_network
-        return me.thread == self._body or self._body not in self._known()
+        return me.thread == self._body or self._body not in self._waiters.threads
 
     def _may_still_wake(self, me: Waiter) -> bool:
         """Whether a thread that waits where the world cannot see may yet end this wait."""
@@ -383,7 +411,7 @@ class Scheduler:
             return False
         if not me.patience:
             return True  # it may have done so since the last look
-        known = self._known()
+        known = self._waiters.threads
         if self._body not in known:
             return me.patience < _BODY_GRACE
         return me.patience < _GRACE and self._threads.strangers(known)

@@ -1,0 +1,215 @@
+"""Which thread goes on when several could: one at a time, in the same order on every run."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import queue
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+
+from pytest_ralph import faults
+from pytest_ralph.world.waiters import Waiter, Waiters
+from pytest_ralph.world.world import World
+from tests.worlds import entered
+
+URL = "https://bank.example"
+ANY_PATH = re.compile(r"/\d/\d")
+# How often each is played: without turns, six threads hardly ever do the same twice.
+PLAYS = 10
+
+Log = list[tuple[object, ...]]
+
+
+def by_threads(work: Callable[[int], None], number: int = 6) -> None:
+    threads = [threading.Thread(target=work, args=(each,)) for each in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def by_a_pool(work: Callable[[int], None], number: int = 6) -> None:
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        list(pool.map(work, range(number)))
+
+
+def call_each_with_its_own_session(world: World, log: Log, run: Callable[..., None]) -> None:
+    def work(number: int) -> None:
+        with requests.Session() as session:
+            for attempt in range(3):
+                began = time.monotonic()
+                session.get(f"{URL}/{number}/{attempt}", timeout=5)
+                log.append((number, attempt, round(began - start, 6), round(time.monotonic() - start, 6)))
+                time.sleep(0.5)
+
+    world.upstream(URL).get(ANY_PATH, json={})
+    start = time.monotonic()
+    run(work)
+
+
+def share_two_connections(world: World, log: Log, run: Callable[..., None]) -> None:
+    session = requests.Session()
+    session.mount("https://", HTTPAdapter(pool_maxsize=2, pool_block=True))
+
+    def work(number: int) -> None:
+        for attempt in range(3):
+            session.get(f"{URL}/{number}/{attempt}", timeout=5)
+            log.append((number, attempt, round(time.monotonic() - start, 6)))
+
+    world.upstream(URL).get(ANY_PATH, json={})
+    world.upstream(URL).inject(faults.Slow("1 s"))
+    start = time.monotonic()
+    run(work)
+
+
+def pass_things_on(world: World, log: Log, run: Callable[..., None]) -> None:
+    things: queue.Queue[int] = queue.Queue(2)
+
+    def work(number: int) -> None:
+        for _ in range(5):
+            if number % 2:
+                log.append((number, things.get()))
+            else:
+                things.put(number)
+
+    run(work)
+
+
+@pytest.mark.parametrize("run", [by_threads, by_a_pool])
+@pytest.mark.parametrize("play", [call_each_with_its_own_session, share_two_connections])
+def test_threads_do_the_same_on_every_run(play: Callable[..., None], run: Callable[..., None]):
+    found: list[Log] = []
+    for _ in range(PLAYS):
+        with entered() as world:
+            found.append([])
+            play(world, found[-1], run)
+
+    assert len(found[0]) == 18
+    assert found == found[:1] * PLAYS
+
+
+def test_a_queue_between_threads_gives_things_in_the_same_order_on_every_run():
+    found: list[Log] = []
+    for _ in range(PLAYS):
+        with entered() as world:
+            found.append([])
+            pass_things_on(world, found[-1], by_threads)
+
+    assert len(found[0]) == 15
+    assert found == found[:1] * PLAYS
+
+
+def test_a_thread_begins_when_the_one_that_started_it_waits(live: Callable[..., object]):
+    found: list[object] = []
+
+    def start() -> None:
+        threads = [threading.Thread(target=found.append, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        # However long this takes, none of the others runs meanwhile.
+        found.append(sum(range(1_000_000)) and "all started")
+        for thread in threads:
+            thread.join()
+
+    live(start)
+
+    assert found == ["all started", 0, 1, 2]
+
+
+def test_those_who_wait_longest_go_first(live: Callable[..., object]):
+    found = []
+
+    def sleep(number: int) -> None:
+        time.sleep(5)
+        found.append(number)
+
+    live(lambda: by_threads(sleep))
+
+    assert found == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_thread_that_spins_until_another_has_done_something_does_not_hang(live: Callable[..., object]):
+    done: list[int] = []
+
+    def spin() -> None:
+        thread = threading.Thread(target=done.append, args=(1,))
+        thread.start()
+        while not done:
+            pass
+        thread.join()
+
+    live(spin)
+
+    assert done == [1]
+
+
+def test_a_thread_cannot_be_started_twice(live: Callable[..., object]):
+    def start() -> None:
+        thread = threading.Thread(target=time.sleep, args=(1,))
+        thread.start()
+        with pytest.raises(RuntimeError, match="threads can only be started once"):
+            thread.start()
+        thread.join()
+
+    live(start)
+
+
+def test_threads_started_by_those_that_outlive_their_world_run():
+    done = threading.Event()
+
+    def late() -> None:
+        go.wait()
+        threading.Thread(target=done.set).start()
+
+    go = threading.Event()
+    with entered():
+        thread = threading.Thread(target=late, daemon=True)
+        thread.start()
+    go.set()
+    thread.join(10)
+
+    assert done.wait(10)
+
+
+def test_the_order_does_not_hang_on_how_often_threads_are_switched():
+    before = sys.getswitchinterval()
+    found: list[Log] = []
+    for interval in (1e-6, before):
+        sys.setswitchinterval(interval)
+        try:
+            with entered() as world:
+                found.append([])
+                share_two_connections(world, found[-1], by_threads)
+        finally:
+            sys.setswitchinterval(before)
+
+    assert found[0] == found[1]
+
+
+def test_a_place_is_kept_for_one_who_comes_late():
+    waiters = Waiters()
+    kept = waiters.place()
+    early = Waiter(ready=lambda: True, deadline=None, place=waiters.place())
+    waiters.add(early)
+    late = Waiter(ready=lambda: True, deadline=None, place=kept)
+    waiters.add(late)
+
+    assert list(waiters) == [late, early]
+    assert waiters.whose_turn(0, early) == (late, None)
+    assert waiters.whose_turn(0, late) == (late, True)
+
+
+def test_nobody_has_a_turn_while_all_waits_go_on():
+    waiters = Waiters()
+    me = Waiter(ready=lambda: False, deadline=5, place=waiters.place())
+    waiters.add(me)
+
+    assert waiters.whose_turn(4, me) == (None, None)
+    assert waiters.whose_turn(5, me) == (me, False)
