@@ -187,7 +187,8 @@ BY_LEVEL = (
 )
 WITH_ERROR = (
     '@ralph.logs("payment_attempted", fields={"payment_id": "pay_.*"}, when="success")\n'
-    '            @ralph.logs("payment_attempted", fields={"payment_id": "pay_.*", "error": str}, when="failure")'
+    '            @ralph.logs("payment_attempted", when="failure", '
+    'fields={"payment_id": "pay_.*", "error": str})'
 )
 SUCCEEDED = (
     '@ralph.logs("payment_succeeded", when="success")\n'

@@ -142,7 +142,8 @@ def logs(
             ``"CRITICAL"``; None for any.
         fields: Names of fields that have a value, nested ones with dots; or a mapping from names to what
             the value must be: a type (``str``, ``int``, ``float``, ``bool``, ``list``, ``dict``, or
-            ``object`` for anything, null included), or a regular expression for the whole of it.
+            ``object`` for anything, null included), or a regular expression for the whole of it. For a
+            value that tells the outcome, write a marker for each, with ``when``.
         format: ``"json"`` (one object a line), ``"logfmt"`` (``name=value``) or ``"text"`` (not judged).
         when: In which calls: ``"always"``, ``"success"``, ``"failure"``, or ``"slow"``, when an answer
             takes more than ``slower_than``.
@@ -155,7 +156,8 @@ def logs(
 
     Example:
         >>> import pytest_ralph as ralph
-        >>> @ralph.logs("payment_attempted", fields={"amount": int, "outcome": "success|failure"})
+        >>> @ralph.logs("payment_attempted", fields={"amount": int, "outcome": "success"}, when="success")
+        ... @ralph.logs("payment_attempted", fields={"amount": int, "outcome": "failure"}, when="failure")
         ... @ralph.logs("gateway_slow", level="WARNING", when="slow", slower_than=2)
         ... def test_charge(): ...
     """
