@@ -255,7 +255,7 @@ def test_a_call_that_recovers_may_tell_of_the_attempt_that_failed(project: Proje
     assert flaws(outcome) == {("always", WHEN): "not_exercised"}, outcome.output
 
 
-@pytest.mark.parametrize("subject", ["text_with_a_random_id", "text_with_an_amount"])
+@pytest.mark.parametrize("subject", ["text_with_a_random_id", "text_with_an_amount", "one_more_each_time"])
 def test_texts_that_differ_between_equal_calls_are_found(project: Project, subject: str):
     found = flaws(project.judge(REASON, f"labelled.{subject}()"))
 

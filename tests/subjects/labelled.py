@@ -281,6 +281,17 @@ def text_with_an_amount() -> None:
     _reasoned(lambda _: str(PaymentError(f"{amount} EUR could not be paid")))
 
 
+_kept: list[int] = []
+
+
+def one_more_each_time() -> None:
+    """What is kept is counted again in each call, under its number."""
+    _kept.append(len(_kept))
+    for number in _kept:
+        BY_REASON.labels(f"kept {number}").inc()
+    _post()
+
+
 def class_of_the_error() -> None:
     """The name of the exception's class: one of a few."""
     _reasoned(lambda error: type(error).__name__)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from pytest_ralph.core.masking import short
 from pytest_ralph.core.metrics import Metric, Series, signed
 from pytest_ralph.core.outcomes import FAILURE, OUTCOMES, SUCCESS, Call, calls
 from pytest_ralph.core.quantity import duration, times
-from pytest_ralph.core.scenario import Calls, Scenario
+from pytest_ralph.core.scenario import Calls, Scenario, Stage
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Verdict, failed
 from pytest_ralph.core.timeline import Exported
 from pytest_ralph.faults import Status
@@ -32,9 +33,20 @@ ALWAYS = "always"
 TYPES = ("counter", "gauge", "histogram", "summary")
 _WHENS = (ALWAYS, SUCCESS, FAILURE)
 _ROW = 3
-_IN_A_ROW = Calls(count=_ROW)
-HEALTHY_ROW = Scenario(id=f"healthy-{_ROW}-calls", course=_IN_A_ROW)
-BROKEN_ROW = Scenario(id=f"{STATUS_503.id}-{_ROW}-calls", fault=Status(503), course=_IN_A_ROW)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _InARow:
+    """Some equal calls, with random numbers that no other scenario has."""
+
+    def play(self, stage: Stage) -> None:
+        """Go on with other random numbers: a label with one of an earlier scenario's would not be new."""
+        random.seed(random.random())
+        Calls(count=_ROW).play(stage)
+
+
+HEALTHY_ROW = Scenario(id=f"healthy-{_ROW}-calls", course=_InARow())
+BROKEN_ROW = Scenario(id=f"{STATUS_503.id}-{_ROW}-calls", fault=Status(503), course=_InARow())
 
 # Seconds that an observation may be longer than the call: what clocks and rounding make of it.
 _SLACK = 0.05
@@ -372,27 +384,11 @@ def _by_outcome(spec: EmitsMetric) -> bool:
 
 
 def _growing(spec: EmitsMetric, row: Sequence[_Changed]) -> str:
-    """What is wrong with equal calls in a row each of which has series of its own, as far as they are new.
-
-    The first may have those of an earlier scenario again, as random numbers are the same in each of them.
-    """
-    changed = [each.metric.changed for each in row]
-    own = [
-        [
-            series
-            for series in mine
-            if not any(_is_in(series, other) for other in changed if other is not mine)
-        ]
-        for mine in changed
-    ]
-    added = [[series for series in mine if series.before is None] for mine in own[1:]]
-    if len(row) < _ROW or not own[0] or not all(added):
+    """What is wrong with equal calls in a row each of which adds a series; empty if they do not."""
+    added = [[series for series in each.metric.changed if series.before is None] for each in row]
+    if len(row) < _ROW or not all(added):
         return ""
     return f"each of {_ROW} equal calls adds a series, such as {_shown(spec, added[-1][-1])}"
-
-
-def _is_in(series: Series, others: Sequence[Series]) -> bool:
-    return any(each.labels == series.labels for each in others)
 
 
 def _expected_labels(spec: EmitsMetric) -> str:
