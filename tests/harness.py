@@ -99,7 +99,7 @@ class Outcome:
 
 def _subjects(call: str) -> str:
     """The modules of subjects that a call may need; those that load much only if they are named."""
-    named = set(re.findall(r"\w+", call)) & {"logged", "measured", "traced"}
+    named = set(re.findall(r"\w+", call)) & {"labelled", "logged", "measured", "traced"}
     return ", ".join(["charges", *sorted(named), "timeouts"])
 
 

@@ -96,7 +96,7 @@ def test_failures_are_located_in_the_careless_module(skills: list[dict[str, Any]
 def test_hardened_clients_are_green(skills: list[dict[str, Any]]):
     hardened = [skill for skill in skills if skill["feature"].endswith("hardened")]
 
-    assert len(hardened) == 25
+    assert len(hardened) == 27
     assert {each["status"] for skill in hardened for each in skill["criteria"]} == {"pass"}
 
 

@@ -53,6 +53,31 @@ def test_each_flaw_fails_its_own_criterion_only(
     assert found["evidence"]["location"]["file"].endswith("tests/subjects/traced.py")
 
 
+BY_OUTCOME = (
+    '@ralph.emits_span("charge", {"outcome": "ok"}, when="success")\n'
+    '            @ralph.emits_span("charge", {"outcome": "failed"}, when="failure")'
+)
+
+
+@pytest.mark.parametrize(
+    ("subject", "expected"),
+    [
+        ("outcome_told", []),
+        ("outcome_always_ok", ["failure"]),
+        ("outcome_mistyped", ["success"]),
+    ],
+)
+def test_two_markers_want_one_span_with_either_outcome(project: Project, subject: str, expected: list[str]):
+    outcome = project.judge(BY_OUTCOME, f"traced.{subject}()")
+
+    assert [
+        (skill["parameters"]["when"], each["id"], each["status"])
+        for skill in outcome.whole["skills"]
+        for each in skill["criteria"]
+        if each["status"] != "pass"
+    ] == [(when, "emits-span.attributes", "fail") for when in expected], outcome.output
+
+
 @pytest.mark.parametrize(("subject", "others"), [("another_name", "POST /charge"), ("unsampled", "none")])
 def test_a_span_that_is_not_there_is_told_with_those_that_are(project: Project, subject: str, others: str):
     outcome = project.judge(MARKER, f"traced.{subject}()")

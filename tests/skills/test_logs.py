@@ -173,6 +173,109 @@ def test_each_flaw_fails_its_own_criterion_only(
     assert outcome.code == 1
 
 
+BY_OUTCOME = (
+    '@ralph.logs("payment_attempted", fields={"outcome": "success"}, when="success")\n'
+    '            @ralph.logs("payment_attempted", fields={"outcome": "failure"}, when="failure")'
+)
+BESIDE = (
+    '@ralph.logs("payment_attempted", level="INFO", fields={"payment_id": str})\n'
+    '            @ralph.logs("payment_attempted", fields={"outcome": "failure"}, when="failure")'
+)
+BY_LEVEL = (
+    '@ralph.logs("payment_attempted", level="INFO", fields=("payment_id",), when="success")\n'
+    '            @ralph.logs("payment_attempted", level="ERROR", fields=("error",), when="failure")'
+)
+WITH_ERROR = (
+    '@ralph.logs("payment_attempted", fields={"payment_id": "pay_.*"}, when="success")\n'
+    '            @ralph.logs("payment_attempted", when="failure", '
+    'fields={"payment_id": "pay_.*", "error": str})'
+)
+SUCCEEDED = (
+    '@ralph.logs("payment_succeeded", when="success")\n'
+    '            @ralph.logs("payment_succeeded", when="slow", slower_than=2)'
+)
+
+
+@pytest.mark.parametrize(
+    ("marker", "subject"),
+    [
+        (BY_OUTCOME, "structlog_print"),
+        (BESIDE, "json_logger"),
+        (f"{BESIDE}\n            {BY_OUTCOME}", "structlog_print"),
+        (BY_LEVEL, "error_when_it_fails"),
+        (BY_LEVEL.replace('level="INFO", ', "").replace('level="ERROR", ', ""), "info_when_it_fails"),
+        (WITH_ERROR, "error_when_it_fails"),
+    ],
+)
+def test_right_lines_of_one_event_pass_several_markers(project: Project, marker: str, subject: str):
+    outcome = project.judge(marker, f"logged.{subject}()")
+
+    assert outcome.not_passed_of_all() == [], outcome.output
+
+
+@pytest.mark.parametrize(
+    ("marker", "subject", "expected"),
+    [
+        (BY_OUTCOME, "claims_success", {("success", "event-logged"), ("failure", "fields")}),
+        (BY_OUTCOME, "always_a_failure", {("success", "fields"), ("failure", "event-logged")}),
+        (BY_OUTCOME, "mistyped_success", {("success", "fields")}),
+        pytest.param(BY_OUTCOME, "mistyped_failure", {("failure", "fields")}, marks=pytest.mark.slow),
+        (BY_OUTCOME, "fails_without_an_outcome", {("failure", "fields")}),
+        (BY_OUTCOME, "success_until_it_fails", {("success", "event-logged"), ("failure", "fields")}),
+        (
+            BY_OUTCOME,
+            "swapped",
+            {(when, each) for when in ("success", "failure") for each in ("event-logged", "fields")},
+        ),
+        (
+            BESIDE.replace(', fields={"payment_id": str}', ""),
+            "always_a_failure",
+            {("failure", "event-logged")},
+        ),
+        (BY_LEVEL, "info_when_it_fails", {("success", "event-logged"), ("failure", "level")}),
+        (SUCCEEDED, "says_success_too_soon", {("success", "event-logged")}),
+    ],
+)
+def test_each_marker_of_one_event_fails_for_what_is_its_own(
+    project: Project, marker: str, subject: str, expected: set[tuple[str, str]]
+):
+    outcome = project.judge(marker, f"logged.{subject}()")
+
+    assert {
+        (skill["parameters"]["when"], each["id"].removeprefix("logs."))
+        for skill in outcome.whole["skills"]
+        for each in skill["criteria"]
+        if each["status"] != "pass"
+    } == expected, outcome.output
+
+
+def test_what_another_event_says_excuses_no_line(project: Project):
+    outcome = project.judge(
+        '@ralph.logs("payment_succeeded", when="success")\n'
+        '            @ralph.logs(__import__("re").compile("payment_.*"))\n'
+        '            @ralph.logs(level="INFO")',
+        "logged.says_success_too_soon()",
+    )
+
+    assert [each[1:] for each in outcome.not_passed_of_all()] == [("logs.event-logged", "fail")]
+    assert "Expected payment_succeeded is logged only when the call succeeds" in outcome.output
+
+
+def test_a_line_in_the_wrong_call_is_told_with_what_it_claims(project: Project):
+    outcome = project.judge(BY_OUTCOME, "logged.claims_success()")
+
+    (evidence,) = [
+        each["evidence"]
+        for skill in outcome.whole["skills"]
+        for each in skill["criteria"]
+        if each["id"] == "logs.event-logged" and each["status"] == "fail"
+    ]
+    assert evidence["expected"] == (
+        "payment_attempted with outcome (success) is logged only when the call succeeds"
+    )
+    assert '"outcome": "success"' in evidence["observed"]
+
+
 def test_the_prompt_keeps_the_dots_of_a_line_that_was_shortened(project: Project):
     found = project.judge(PLAIN, "logged.no_stack()").criterion("logs.stack-missing")
 

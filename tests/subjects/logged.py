@@ -598,3 +598,82 @@ def hangs() -> None:
     log = _logger_of_structlog()
     log.info("payment_attempted", payment_id="pay_1")
     requests.post(URL, json={}).raise_for_status()
+
+
+# -- one event for both outcomes, in careless words ---------------------------------------------------------
+
+
+def _attempted(*, success: str, failure: str, first: str = "", last: str = "") -> None:
+    """Log one event, as the outcome or besides it."""
+    log = _logger_of_structlog()
+    if first:
+        log.info("payment_attempted", outcome=first)
+    try:
+        _post()
+    except requests.RequestException:
+        log.info("payment_attempted", outcome=failure, exc_info=True)
+        raise
+    else:
+        log.info("payment_attempted", outcome=success)
+    finally:
+        if last:
+            log.info("payment_attempted", outcome=last)
+
+
+def always_a_failure() -> None:
+    """The outcome is never set."""
+    _attempted(success="failure", failure="failure")
+
+
+def mistyped_success() -> None:
+    """A typo where it goes well."""
+    _attempted(success="sucess", failure="failure")
+
+
+def mistyped_failure() -> None:
+    """A typo where it goes wrong."""
+    _attempted(success="success", failure="failed")
+
+
+def success_until_it_fails() -> None:
+    """Said before it is known."""
+    _attempted(success="success", failure="failure", first="success")
+
+
+def swapped() -> None:
+    """One for the other."""
+    _attempted(success="failure", failure="success")
+
+
+def fails_without_an_outcome() -> None:
+    """A failure has no outcome."""
+    log = _logger_of_structlog()
+    try:
+        _post()
+    except requests.RequestException:
+        log.exception("payment_attempted")
+        raise
+    log.info("payment_attempted", outcome="success")
+
+
+def error_when_it_fails() -> None:
+    """The level tells the outcome, and a failure says why."""
+    log = _logger_of_structlog()
+    try:
+        _post()
+    except requests.RequestException as error:
+        log.exception("payment_attempted", payment_id="pay_1", error=type(error).__name__)
+        raise
+    log.info("payment_attempted", payment_id="pay_1")
+
+
+def info_when_it_fails() -> None:
+    """The same, and nobody is woken."""
+    log = _logger_of_structlog()
+    try:
+        _post()
+    except requests.RequestException as error:
+        name = type(error).__name__
+        log.info("payment_attempted", payment_id="pay_1", error=name, exc_info=True)
+        raise
+    log.info("payment_attempted", payment_id="pay_1")

@@ -86,3 +86,28 @@ def always_an_error() -> None:
     with TRACER.start_as_current_span("charge", attributes=ATTRIBUTES) as span:
         span.set_status(StatusCode.ERROR)
         _post()
+
+
+def _told(*, ok: str = "ok", failed: str = "failed") -> None:
+    with TRACER.start_as_current_span("charge") as span:
+        try:
+            _post()
+        except requests.RequestException:
+            span.set_attribute("outcome", failed)
+            raise
+        span.set_attribute("outcome", ok)
+
+
+def outcome_told() -> None:
+    """The outcome is an attribute."""
+    _told()
+
+
+def outcome_always_ok() -> None:
+    """The same one, however it ends."""
+    _told(failed="ok")
+
+
+def outcome_mistyped() -> None:
+    """A typo where it goes well."""
+    _told(ok="OK")

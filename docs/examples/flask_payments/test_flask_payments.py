@@ -7,8 +7,11 @@ import flask_hardened
 import pytest_ralph as ralph
 
 pytestmark = [
-    ralph.logs("charge_handled", level="INFO", fields={"amount": int, "status": "201|502"}),
-    ralph.emits_metric("charge_requests_total", delta=1, labels={"status": "201|502"}),
+    ralph.logs("charge_handled", level="INFO", fields={"amount": int, "status": "201"}, when="success"),
+    ralph.logs("charge_handled", level="INFO", fields={"amount": int, "status": "502"}, when="failure"),
+    ralph.emits_metric(
+        "charge_requests_total", delta=1, labels={"status": {"success": "201", "failure": "502"}}
+    ),
 ]
 
 

@@ -6,20 +6,16 @@ import observed_careless
 import observed_hardened
 import pytest_ralph as ralph
 
-FIELDS = {
-    "payment_id": str,
-    "amount": int,
-    "gateway": str,
-    "duration_ms": float,
-    "outcome": "success|failure",
-}
+FIELDS = {"payment_id": str, "amount": int, "gateway": str, "duration_ms": float}
+OUTCOME = {"success": "success", "failure": "failure"}
 
 pytestmark = [
-    ralph.logs("payment_attempted", level="INFO", fields=FIELDS),
+    ralph.logs("payment_attempted", level="INFO", fields={**FIELDS, "outcome": "success"}, when="success"),
+    ralph.logs("payment_attempted", level="INFO", fields={**FIELDS, "outcome": "failure"}, when="failure"),
     ralph.logs("charge_entered", level="DEBUG", fields=("function", "amount", "currency")),
     ralph.logs(level="ERROR", when="failure", fields=("payment_id",)),
     ralph.logs("gateway_slow", level="WARNING", fields=("payment_id",), when="slow", slower_than=2),
-    ralph.emits_metric("payments_attempted_total", delta=1, labels={"outcome": "success|failure"}),
+    ralph.emits_metric("payments_attempted_total", delta=1, labels={"outcome": OUTCOME}),
     ralph.emits_metric("payments_duration_seconds", type="histogram", delta=1),
     ralph.secret("tok_visa"),
 ]

@@ -53,12 +53,14 @@ class Play:
         timeline: What happened.
         aimed_at: The operation the fault was aimed at, such as ``POST /v1/charges``; empty if none.
         secrets: What must not be shown anywhere: what the test declares, and credentials that were sent.
+        beside: What the other markers of the same skill on the test ask for.
     """
 
     scenario: Scenario
     timeline: Timeline
     aimed_at: str = ""
     secrets: tuple[Secret, ...] = ()
+    beside: tuple[Spec, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

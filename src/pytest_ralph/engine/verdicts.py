@@ -39,8 +39,10 @@ def judge(
     found = []
     plays = [replace(play, secrets=(*declared(secrets), *sent(play.timeline))) for play in plays]
     for number, gate in enumerate(gates):
+        beside = tuple(each.spec for each in gates if each is not gate and each.skill is gate.skill)
+        mine = [replace(play, beside=beside) for play in plays]
         for criterion in gate.judges(scenario):
-            judged = [(play, _verdict(gate, criterion, play, mocks)) for play in plays]
+            judged = [(play, _verdict(gate, criterion, play, mocks)) for play in mine]
             given = [(play, verdict) for play, verdict in judged if verdict is not None]
             if criterion.id == "exercised" and any(each.status is Status.PASS for _, each in given):
                 given = [(play, each) for play, each in given if each.status is Status.PASS]

@@ -1,37 +1,52 @@
 """Skill ``emits_metric``: what happens is counted or measured, whether it goes well or not.
 
 Compared is what an exporter shows before and after a call. Calls that succeed, fail at once and hang are
-played, and some in a row, as labels that take a new value with each call show only then.
+played, and some in a row, as labels that take a new value with each call show only then. A marker that asks
+for values of labels is about the series that have them: others are no change of what it asks for.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
+import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from pytest_ralph.core.masking import masked, short
+from pytest_ralph.core.masking import short
 from pytest_ralph.core.metrics import Metric, Series, signed
-from pytest_ralph.core.outcomes import FAILURE, SUCCESS, Call, calls
+from pytest_ralph.core.outcomes import FAILURE, OUTCOMES, SUCCESS, Call, calls
 from pytest_ralph.core.quantity import duration, times
-from pytest_ralph.core.scenario import Calls, Scenario
+from pytest_ralph.core.scenario import Calls, Scenario, Stage
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Verdict, failed
 from pytest_ralph.core.timeline import Exported
 from pytest_ralph.faults import Status
 from pytest_ralph.marker import Decorator, attach, check_scenarios
+from pytest_ralph.skills import _labels
 from pytest_ralph.skills._fields import one_of
+from pytest_ralph.skills._labels import Labels
 from pytest_ralph.skills._observed import STATUS_503, endless, measuring, played
 
 ALWAYS = "always"
 TYPES = ("counter", "gauge", "histogram", "summary")
 _WHENS = (ALWAYS, SUCCESS, FAILURE)
 _ROW = 3
-_IN_A_ROW = Calls(count=_ROW)
-HEALTHY_ROW = Scenario(id=f"healthy-{_ROW}-calls", course=_IN_A_ROW)
-BROKEN_ROW = Scenario(id=f"{STATUS_503.id}-{_ROW}-calls", fault=Status(503), course=_IN_A_ROW)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _InARow:
+    """Some equal calls, with random numbers that no other scenario has."""
+
+    def play(self, stage: Stage) -> None:
+        """Go on with other random numbers: a label with one of an earlier scenario's would not be new."""
+        random.seed(random.random())
+        Calls(count=_ROW).play(stage)
+
+
+HEALTHY_ROW = Scenario(id=f"healthy-{_ROW}-calls", course=_InARow())
+BROKEN_ROW = Scenario(id=f"{STATUS_503.id}-{_ROW}-calls", fault=Status(503), course=_InARow())
 
 # Seconds that an observation may be longer than the call: what clocks and rounding make of it.
 _SLACK = 0.05
@@ -49,7 +64,7 @@ class EmitsMetric:
     name: str
     type: str
     delta: float | None
-    labels: tuple[tuple[str, str | None], ...] | None
+    labels: Labels
     when: str
     scenarios: str = "auto"
 
@@ -59,9 +74,15 @@ class EmitsMetric:
             "name": self.name,
             "type": self.type,
             "delta": self.delta,
-            "labels": None if self.labels is None else dict(self.labels),
+            "labels": None if self.labels is None else {each.name: each.to_json() for each in self.labels},
             "when": self.when,
         }
+
+    @property
+    def what(self) -> str:
+        """The metric, or the series of it that are asked for, for people."""
+        valued = ", ".join(str(each) for each in self.labels or () if each.valued)
+        return f"{self.name} with {valued}" if valued else self.name
 
     @property
     def moment(self) -> str:
@@ -89,7 +110,7 @@ def emits_metric(
     *,
     type: str = "counter",
     delta: float | None = None,
-    labels: Iterable[str] | Mapping[str, str] | None = None,
+    labels: Iterable[str] | Mapping[str, str | Mapping[str, str] | None] | None = None,
     when: str = "always",
     scenarios: str = "auto",
 ) -> Decorator[Any]:
@@ -99,10 +120,13 @@ def emits_metric(
         name: The name under which it is queried: with prometheus-client that of a counter ends with
             ``_total``.
         type: ``"counter"``, ``"gauge"``, ``"histogram"`` or ``"summary"``.
-        delta: By how much a call changes it, over all its labels; for a histogram or a summary how many
-            values it observes. None for any change. A call that fails may change it once for each attempt.
+        delta: By how much a call changes it, over all series that are asked for; for a histogram or a summary
+            how many values it observes. None for any change. A call that fails may change it once for each
+            attempt.
         labels: The names of all its labels; or a mapping from them to regular expressions for their whole
-            values. None for any.
+            values (None for any value), or to one for each outcome:
+            ``{"outcome": {"success": "ok", "failure": "failed"}}``. With values it is about the series that
+            have them. None for any.
         when: In which calls it changes, and in no other: ``"always"``, ``"success"`` or ``"failure"``.
         scenarios: ``manual`` for a test that injects its own faults.
 
@@ -111,7 +135,8 @@ def emits_metric(
 
     Example:
         >>> import pytest_ralph as ralph
-        >>> @ralph.emits_metric("payments_attempted_total", delta=1, labels={"outcome": "ok|failed"})
+        >>> outcome = {"success": "ok", "failure": "failed"}
+        >>> @ralph.emits_metric("payments_attempted_total", delta=1, labels={"outcome": outcome})
         ... @ralph.emits_metric("payments_duration_seconds", type="histogram")
         ... def test_charge(): ...
     """
@@ -131,11 +156,17 @@ def _spec(
     one_of("type", kind, TYPES)
     one_of("when", when, _WHENS)
     check_scenarios(scenarios)
+    asked = _labels.labels_of(labels)
+    told = next((each.name for each in asked or () if each.by_outcome), None)
+    if told is not None and when != ALWAYS:
+        raise ValueError(
+            f"labels[{told!r}] is given by outcome, which needs when='always', got when={when!r}"
+        )
     return EmitsMetric(
         name=name,
         type=str(kind),
         delta=_delta(delta, str(kind)),
-        labels=_labels(labels),
+        labels=asked,
         when=str(when),
         scenarios=scenarios,
     )
@@ -158,28 +189,6 @@ def _delta(delta: object, kind: str) -> float | None:
     return float(delta)
 
 
-def _labels(labels: object) -> tuple[tuple[str, str | None], ...] | None:
-    if labels is None:
-        return None
-    if isinstance(labels, str) or not isinstance(labels, Iterable):
-        raise TypeError(f"labels must be names such as ('outcome',), or a mapping from them, got {labels!r}")
-    asked: Mapping[object, object] = labels if isinstance(labels, Mapping) else dict.fromkeys(labels)
-    found: list[tuple[str, str | None]] = []
-    for label, pattern in asked.items():
-        if not isinstance(label, str) or not label:
-            raise TypeError(f"labels must be named by text, got {label!r}")
-        if pattern is not None and not isinstance(pattern, str):
-            raise TypeError(f"labels[{label!r}] must be a regular expression, got {pattern!r}")
-        try:
-            re.compile(pattern or "")
-        except re.error as error:
-            raise ValueError(
-                f"labels[{label!r}] is no regular expression: {error}, got {pattern!r}"
-            ) from None
-        found.append((label, pattern))
-    return tuple(found)
-
-
 # -- what is judged ---------------------------------------------------------------------------------------
 
 
@@ -191,6 +200,40 @@ def _found(spec: EmitsMetric, call: Call) -> Metric | None:
     """The metric; where several have the name, the one that changed or is of the right type."""
     named = [each for each in _metrics(call) if each.name == spec.name]
     return min(named, key=lambda each: (not each.changed, not _is_a(each, spec.type)), default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Changed:
+    """What a call changed in the metric.
+
+    Attributes:
+        metric: The metric.
+        asked: The same, with no other series than those that changed and have the values that are asked for.
+        strays: Series that changed, and that no marker of the test asks for.
+        outcomes: How the call may have ended, for labels that tell it.
+    """
+
+    metric: Metric
+    asked: Metric
+    strays: tuple[Series, ...]
+    outcomes: tuple[str, ...]
+
+
+def _changed(spec: EmitsMetric, call: Call, play: Play) -> _Changed | None:
+    metric = _found(spec, call)
+    if metric is None:
+        return None
+    # Of a call that succeeds after a failure, the attempts may be told of, each with its own outcome.
+    outcomes = OUTCOMES if call.outcome == SUCCESS and call.troubled else (call.outcome,)
+    asked = tuple(each for each in metric.changed if _labels.fit(spec.labels, each, outcomes))
+    others = [each.labels for each in play.beside if isinstance(each, EmitsMetric) and each.name == spec.name]
+    strays = tuple(
+        each
+        for each in metric.changed
+        if each not in asked
+        and not any(_labels.told_apart(spec.labels, other, each, outcomes) for other in others)
+    )
+    return _Changed(metric=metric, asked=replace(metric, series=asked), strays=strays, outcomes=outcomes)
 
 
 def _is_a(metric: Metric, kind: str) -> bool:
@@ -253,24 +296,24 @@ def _changes(spec: EmitsMetric, play: Play) -> Verdict | None:
     found = calls(play.timeline)
     verdict = endless(found)
     for call in found if verdict is None else ():
-        metric = _found(spec, call)
-        if metric is None or not spec.is_due(call):
+        changed = _changed(spec, call, play)
+        if changed is None or not spec.is_due(call):
             continue
-        if not metric.changed and spec.when == ALWAYS and call.outcome == FAILURE:
+        if not changed.asked.series and changed.strays:
+            continue  # that it has other labels is judged by labels
+        if not changed.asked.series and spec.when == ALWAYS and call.outcome == FAILURE:
             continue  # that it is silent about failures is judged by wrong-when
-        problem = _wrong_change(spec, call, metric) or _implausible(call, metric)
+        problem = _wrong_change(spec, call, changed.asked) or _implausible(call, changed.asked)
         if problem:
-            return failed(f"{spec.name} {spec.change}", problem, call.location, play.timeline)
+            return failed(f"{spec.what} {spec.change}", problem, call.location, play.timeline)
         verdict = PASSED
     return verdict
 
 
-def _wrong_change(spec: EmitsMetric, call: Call, metric: Metric) -> str:
-    if not metric.changed:
-        others = [change for each in _metrics(call) for change in each.changes()]
-        rest = f"; what changed: {', '.join(others[:3])}" if others else "; no metric did"
-        return f"it did not change{rest}"
-    changed = metric.delta
+def _wrong_change(spec: EmitsMetric, call: Call, asked: Metric) -> str:
+    if not asked.series:
+        return f"it did not change{_what_did(spec, call)}"
+    changed = asked.delta
     if spec.delta is None:
         return f"it changed by {signed(changed)}" if changed < 0 and spec.type != "gauge" else ""
     allowed = {spec.delta}
@@ -278,7 +321,14 @@ def _wrong_change(spec: EmitsMetric, call: Call, metric: Metric) -> str:
         allowed.add(spec.delta * max(1, len(call.attempts)))
     if any(math.isclose(changed, each) for each in allowed):
         return ""
-    return f"it changed by {signed(changed)}: {', '.join(metric.changes()[:3])}"
+    return f"it changed by {signed(changed)}: {', '.join(asked.changes()[:3])}"
+
+
+def _what_did(spec: EmitsMetric, call: Call) -> str:
+    """What a call changed instead: other series of the metric first."""
+    metrics = sorted(_metrics(call), key=lambda each: each.name != spec.name)
+    others = [change for each in metrics for change in each.changes()]
+    return f"; what changed: {', '.join(others[:3])}" if others else "; no metric did"
 
 
 def _implausible(call: Call, metric: Metric) -> str:
@@ -301,46 +351,50 @@ def _labelled(spec: EmitsMetric, play: Play) -> Verdict | None:
     """It has the right labels, and none that takes a new value with each call."""
     found = calls(play.timeline)
     verdict = endless(found)
-    grown = 0
+    row: list[_Changed] = []
     for call in found if verdict is None else ():
-        metric = _found(spec, call)
-        for series in metric.changed if metric is not None else ():
-            problem = _wrong_labels(spec, series)
-            if problem:
-                expected = _expected_labels(spec)
-                return failed(expected, f"{problem}: {_shown(spec, series)}", call.location, play.timeline)
+        changed = _changed(spec, call, play)
+        if changed is None:
+            row = []
+            continue
+        row.append(changed)
+        problem = _wrong_labels(spec, call, changed) or _growing(spec, row[-_ROW:])
+        if problem:
+            return failed(_expected_labels(spec), problem, call.location, play.timeline)
+        if spec.is_due(call) and changed.asked.series:
             verdict = PASSED
-        added = [each for each in metric.changed if each.before is None] if metric is not None else []
-        grown = grown + 1 if added else 0
-        if grown == _ROW:
-            observed = f"each of {_ROW} equal calls adds a series, such as {_shown(spec, added[-1])}"
-            return failed(_expected_labels(spec), observed, call.location, play.timeline)
     return verdict
 
 
-def _wrong_labels(spec: EmitsMetric, series: Series) -> str:
-    unbound = next((name for name, value in series.labels.items() if masked(value) != value), None)
-    if unbound is not None:
-        return f"the label {unbound} takes values without end"
-    if spec.labels is None:
+def _wrong_labels(spec: EmitsMetric, call: Call, changed: _Changed) -> str:
+    for series in changed.metric.changed:
+        endless_one = _labels.unbound(series)
+        if endless_one:
+            return f"the label {endless_one} takes values without end: {_shown(spec, series)}"
+    for series in (*changed.strays, *changed.asked.series) if spec.is_due(call) else ():
+        problem = _labels.problem(spec.labels, series, changed.outcomes)
+        if problem:
+            ended = f"the call {_ENDED[call.outcome]}, and " if _by_outcome(spec) else ""
+            return f"{ended}{problem}: {_shown(spec, series)}"
+    return ""
+
+
+def _by_outcome(spec: EmitsMetric) -> bool:
+    return any(each.by_outcome for each in spec.labels or ())
+
+
+def _growing(spec: EmitsMetric, row: Sequence[_Changed]) -> str:
+    """What is wrong with equal calls in a row each of which adds a series; empty if they do not."""
+    added = [[series for series in each.metric.changed if series.before is None] for each in row]
+    if len(row) < _ROW or not all(added):
         return ""
-    asked = dict(spec.labels)
-    missing = [name for name in asked if name not in series.labels]
-    more = [name for name in series.labels if name not in asked]
-    wrong = [
-        name
-        for name, pattern in asked.items()
-        if pattern is not None and re.fullmatch(pattern, series.labels.get(name, "")) is None
-    ]
-    told = (("without", missing), ("with", more), ("with other values for", [] if missing else wrong))
-    return ", ".join(f"it is {how} {', '.join(names)}" for how, names in told if names)
+    return f"each of {_ROW} equal calls adds a series, such as {_shown(spec, added[-1][-1])}"
 
 
 def _expected_labels(spec: EmitsMetric) -> str:
     if spec.labels is None:
         return "no label takes a new value with each call"
-    shown = [name if pattern is None else f"{name} ({pattern})" for name, pattern in spec.labels]
-    return f"the labels are {', '.join(shown) or 'none'}"
+    return f"the labels are {', '.join(map(str, spec.labels)) or 'none'}"
 
 
 def _shown(spec: EmitsMetric, series: Series) -> str:
@@ -352,17 +406,20 @@ def _wrong_when(spec: EmitsMetric, play: Play) -> Verdict | None:
     found = calls(play.timeline)
     verdict = endless(found)
     for call in found if verdict is None else ():
-        metric = _found(spec, call)
-        if metric is None or not _tells_when(spec, call):
+        changed = _changed(spec, call, play)
+        if changed is None or not _tells_when(spec, call):
             continue
         due = spec.is_due(call)
-        if bool(metric.changed) != due:
+        # That what tells of a failure has other labels is judged by labels.
+        told = bool(changed.asked.series or (due and changed.strays))
+        if told != due:
+            rest = changed.metric.changes()[:3]
             observed = (
-                "the call failed, and it did not change"
+                f"the call failed, and it did not change{'; what changed: ' if rest else ''}{', '.join(rest)}"
                 if due
-                else f"the call {_ENDED[call.outcome]}, and yet: {', '.join(metric.changes()[:3])}"
+                else f"the call {_ENDED[call.outcome]}, and yet: {', '.join(changed.asked.changes()[:3])}"
             )
-            expected = f"{spec.name} changes {spec.moment}{'' if due else ' only'}"
+            expected = f"{spec.what} changes {spec.moment}{'' if due else ' only'}"
             return failed(expected, observed, call.location, play.timeline)
         verdict = PASSED
     return verdict
@@ -425,12 +482,15 @@ SKILL = measuring(
         Criterion(
             id="changes",
             kind="pass",
-            text=lambda spec: f"{spec.name} {spec.change} {spec.moment}",
+            text=lambda spec: f"{spec.what} {spec.change} {spec.moment}",
             scenarios=_single,
             judge=_changes,
-            untested=_NO_METRIC,
+            untested=(
+                "there is no metric of that name, or only other labels of it changed: see metric-exists and "
+                "labels"
+            ),
             fix=lambda spec: (
-                f"Let each call in which it is due change {spec.name} as asked, once, in the unit that its "
+                f"Let each call in which it is due change {spec.what} as asked, once, in the unit that its "
                 "name tells"
             ),
         ),
@@ -440,27 +500,28 @@ SKILL = measuring(
             text=_expected_labels,
             scenarios=_rows,
             judge=_labelled,
-            untested="it never changed: see metric-exists and changes",
+            untested="what is asked for never changed: see metric-exists and changes",
             timing=False,
             fix=lambda spec: (
-                f"Give {spec.name} exactly the labels that are asked for, with values from a small fixed "
-                "set; put ids, times and texts of errors into the log or an exemplar instead"
+                f"Give {spec.name} exactly the labels that are asked for, with values from a small fixed set"
+                + (", set when it is known how the call ended" if _by_outcome(spec) else "")
+                + "; put ids, times and texts of errors into the log or an exemplar instead"
             ),
         ),
         Criterion(
             id="wrong-when",
             kind="fail",
             text=lambda spec: (
-                f"{spec.name} is silent when the call fails"
+                f"{spec.what} is silent when the call fails"
                 if spec.when == ALWAYS
-                else f"{spec.name} changes in a call that does not {_DOES[spec.when]}"
+                else f"{spec.what} changes in a call that does not {_DOES[spec.when]}"
             ),
             scenarios=_single,
             judge=_wrong_when,
             untested=_NO_METRIC,
             timing=False,
             fix=lambda spec: (
-                f"Change {spec.name} {spec.moment}"
+                f"Change {spec.what} {spec.moment}"
                 + (": in a finally, or in both branches" if spec.when == ALWAYS else " only")
             ),
         ),

@@ -88,6 +88,14 @@ class Logs:
             return False
         return call.outcome == FAILURE if self.when == SUCCESS else not call.troubled
 
+    def marks(self, line: Line, other: Logs) -> bool:
+        """Whether a line has what this asks for and another does not: patterns of fields, and the level."""
+        mine = [each for each in self.fields if each.pattern is not None and each not in other.fields]
+        told = [not each.problem(line.get) for each in mine]
+        if self.level not in (None, other.level):
+            told.append(line.severity == self.level)
+        return bool(told) and all(told)
+
     def lines(self, call: Call) -> list[Line]:
         """What a call wrote to the log. What is printed counts if it can be read by names."""
         found = [read(each, self.format) for each in call.timeline.of(Written)]
@@ -134,7 +142,8 @@ def logs(
             ``"CRITICAL"``; None for any.
         fields: Names of fields that have a value, nested ones with dots; or a mapping from names to what
             the value must be: a type (``str``, ``int``, ``float``, ``bool``, ``list``, ``dict``, or
-            ``object`` for anything, null included), or a regular expression for the whole of it.
+            ``object`` for anything, null included), or a regular expression for the whole of it. For a
+            value that tells the outcome, write a marker for each, with ``when``.
         format: ``"json"`` (one object a line), ``"logfmt"`` (``name=value``) or ``"text"`` (not judged).
         when: In which calls: ``"always"``, ``"success"``, ``"failure"``, or ``"slow"``, when an answer
             takes more than ``slower_than``.
@@ -147,7 +156,8 @@ def logs(
 
     Example:
         >>> import pytest_ralph as ralph
-        >>> @ralph.logs("payment_attempted", fields={"amount": int, "outcome": "success|failure"})
+        >>> @ralph.logs("payment_attempted", fields={"amount": int, "outcome": "success"}, when="success")
+        ... @ralph.logs("payment_attempted", fields={"amount": int, "outcome": "failure"}, when="failure")
         ... @ralph.logs("gateway_slow", level="WARNING", when="slow", slower_than=2)
         ... def test_charge(): ...
     """
@@ -206,15 +216,40 @@ def _event_logged(spec: Logs, play: Play) -> Verdict | None:
     verdict = endless(found)
     for call in found if verdict is None else ():
         about = spec.about(call)
-        if spec.is_out_of_place(call) and about:
-            expected = f"{spec.name} is logged only {spec.moment}"
-            return failed(expected, f"it is logged: {_line(about[0], play)}", _at(about[0]), play.timeline)
+        misplaced = _misplaced(spec, call, about, play)
+        if misplaced:
+            expected = f"{spec.name}{_marked(spec, misplaced[0])} is logged only {spec.moment}"
+            observed = f"it is logged: {_line(misplaced[0], play)}"
+            return failed(expected, observed, _at(misplaced[0]), play.timeline)
         if spec.is_due(call):
             problem = _missing(spec, call, about, play)
             if problem:
                 return failed(f"{spec.name} is logged {spec.moment}", problem, call.location, play.timeline)
             verdict = PASSED
     return verdict
+
+
+def _misplaced(spec: Logs, call: Call, about: Sequence[Line], play: Play) -> list[Line]:
+    """Lines that would be a lie in a call.
+
+    Where another marker wants the same event in the call, only those are that have the marks of this one: all
+    else that is wrong with them is judged by the other.
+    """
+    if not spec.is_out_of_place(call):
+        return []
+    others = [
+        each
+        for each in play.beside
+        if isinstance(each, Logs) and each.event == spec.event and each.is_due(call)
+    ]
+    return [line for line in about if all(spec.marks(line, other) for other in others)]
+
+
+def _marked(spec: Logs, line: Line) -> str:
+    """The values by which a line is what is asked for, for people; empty if it is so by its name alone."""
+    asked = [each for each in spec.fields if each.pattern is not None]
+    held = asked and not any(each.problem(line.get) for each in asked)
+    return f" with {', '.join(map(str, asked))}" if held else ""
 
 
 def _missing(spec: Logs, call: Call, about: Sequence[Line], play: Play) -> str:
