@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import random
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,10 @@ import pytest
 from pytest_ralph.world.recorder import Recorder
 from pytest_ralph.world.world import World
 from tests import harness
+
+# As libraries write them into messages.
+_DATE = re.compile(r"\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT|datetime\.datetime\([\d, ]+\)")
+_UPWARDS = re.compile(r"(\.\./)+")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,6 +47,7 @@ class Scribe:
         self._folder = folder
         self._found: list[str] = []
         folder.mkdir(parents=True, exist_ok=True)
+        platform.processor()  # asks a process of the system, but only once, and who comes first has it
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
@@ -63,7 +70,7 @@ class Scribe:
         def method(subject: Any, *args: Any, **kwargs: Any) -> Any:
             lines = recorder(subject).timeline.lines(limit=1_000_000)
             # How long a real wait takes, and so whether there is one to speak of, is not the same each time.
-            self._found += ["---", *(line for line in lines if " real wait in " not in line)]
+            self._write("---", *(line for line in lines if " real wait in " not in line))
             return original(subject, *args, **kwargs)
 
         return method
@@ -72,7 +79,11 @@ class Scribe:
         def method(*args: Any) -> harness.Outcome:
             outcome: harness.Outcome = original(*args)
             report = {name: value for name, value in (outcome.report or {}).items() if name != "run"}
-            self._found += ["===", f"exit code {outcome.code}", *json.dumps(report, indent=1).splitlines()]
+            self._write("===", f"exit code {outcome.code}", *json.dumps(report, indent=1).splitlines())
             return outcome
 
         return method
+
+    def _write(self, *lines: str) -> None:
+        """Note lines, but for today's date and how deep the folder of the run lies."""
+        self._found += [_DATE.sub("DATE", _UPWARDS.sub("../", line)) for line in lines]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import logging
+from collections.abc import Iterator
 
 import pytest
 
@@ -201,6 +203,14 @@ def call():
 """
 
 
+@pytest.fixture
+def openai_log() -> Iterator[None]:
+    logger = logging.getLogger("openai")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
+
 @pytest.mark.shows("clients", "openai", "a whole gate of retry and timeout, green and red")
 @pytest.mark.parametrize(
     ("options", "never_on", "not_passed"),
@@ -213,7 +223,7 @@ def call():
         ("", "(400, 401, 403, 404, 422)", {"timeout.gives-up": "fail"}),
     ],
 )
-def test_openai(project: Project, options: str, never_on: str, not_passed: dict[str, str]):
+def test_openai(project: Project, openai_log: None, options: str, never_on: str, not_passed: dict[str, str]):
     importlib.import_module("openai")
     markers = f"""
     @ralph.retry(max_retries=2, base=0.5, jitter=0.25, log_level="INFO", never_on={never_on})

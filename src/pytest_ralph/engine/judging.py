@@ -93,7 +93,8 @@ def call(item: pytest.Item) -> Generator[None, Any, Any]:
 
 def _plain(case: Case) -> Generator[None, Any, Any]:
     """A test that is not judged, but lives in a world."""
-    result = yield from _first_call(case)
+    with case.world.outlasting():
+        result = yield from _first_call(case)
     _refuse_strays(case)
     return result
 
@@ -350,7 +351,7 @@ def _baseline(
     __tracebackhide__ = True
     problem = None
     try:
-        with player.call():
+        with case.world.outlasting(), player.call():
             yield
     except (Exception, Ended) as error:
         problem = _broken(item, case, _told(error), case.locator.of(error.__traceback__))

@@ -230,7 +230,8 @@ class Player:
         random.seed(self.seed)
         stage = Directed(player=self, scenario=scenario, targets=targets)
         try:
-            scenario.course.play(stage)
+            with self.world.outlasting():
+                scenario.course.play(stage)
         finally:
             stage.close()
         timeline = Timeline((*stage.noted, *self.world.timeline))
@@ -261,7 +262,10 @@ class Player:
             self.world.call_begins(index)
         try:
             with self.world.watch() if watched else nullcontext():
-                yield
+                try:
+                    yield
+                finally:
+                    self.world.give_way()
         except BaseException as error:
             found = ending(error)
             self.end(index, found or error, watched=watched)
@@ -508,7 +512,7 @@ class Directed:
             for each in world.dependencies:
                 if fault := (faults or {}).get(each.url):
                     each.show(fault, None)
-            with suppress(*_OUTCOMES), player.call(watched=bool(faults)):
+            with world.outlasting(), suppress(*_OUTCOMES), player.call(watched=bool(faults)):
                 player.body(arguments)
         timeline = world.timeline
         undisturbed = not timeline.of(FaultMet) and timeline.of(CallEnded)[-1].error is None

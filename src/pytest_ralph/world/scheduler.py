@@ -56,6 +56,8 @@ _GRACE_STEP = 0.001
 # Nanoseconds of computing by the whole process after which a thread that runs no longer keeps others from
 # going on: it may be spinning until one of them has done something.
 _TURN = 500_000_000
+# How often time may move for the sake of threads that have been left behind.
+_MOMENTS = 500
 # How often time may still move after a call was told to end, before the body's own wait is torn.
 _FAREWELL_MOVES = 100
 
@@ -203,6 +205,45 @@ class Scheduler:
                 outsider=outsider,
             )
         )
+
+    def give_way(self) -> None:
+        """Let the other threads do all that they can do at this moment.
+
+        Raises:
+            WorldIsOver: The world was closed meanwhile.
+        """
+        if self._crowded:
+            self.wait(lambda: False, self.clock.now)
+
+    def mark(self) -> int:
+        """What waits begin after this is to be known by, see `outlast`."""
+        return self._waiters.place()
+
+    def outlast(self, mark: int, seconds: float) -> None:
+        """Let time pass until every wait begun since then is over, or goes on beyond a moment.
+
+        Args:
+            mark: Since when.
+            seconds: Until when, in virtual seconds from now.
+
+        Raises:
+            WorldIsOver: The world was closed meanwhile.
+        """
+        if not self._crowded:
+            return
+        limit = self.clock.now + round(seconds * 1e9)
+        moments = set()
+
+        def ended() -> bool:
+            moments.add(self.clock.now)
+            return len(moments) > _MOMENTS or not any(
+                waiter.ends_by(limit, self.clock.now)
+                for waiter in self._waiters
+                if waiter.place > mark and waiter is not me
+            )
+
+        me = Waiter(ready=ended, deadline=limit, place=self._waiters.place())
+        self._wait(me)
 
     @contextmanager
     def starting(self) -> Generator[Ticket]:

@@ -13,6 +13,7 @@ from pytest_ralph.world import effects, lockseam, logseam, mockseam, real, repoi
 from pytest_ralph.world.agenda import Agenda
 from pytest_ralph.world.callables import UNSET, Dependency
 from pytest_ralph.world.clock import Clock, RealClock, VirtualClock, aligned
+from pytest_ralph.world.endings import Ended
 from pytest_ralph.world.injecting import Injectable
 from pytest_ralph.world.lineseam import LineSeam
 from pytest_ralph.world.metricseam import MetricSeam
@@ -39,6 +40,8 @@ _ESCAPE_SECONDS_WITH_THREADS = 2.0
 # Seconds for threads that write logs: virtual time passes only when none of them has anything to do.
 _DRAIN = 0.001
 _DRAIN_REALLY = 2.0
+# For how many virtual seconds threads that a call has left behind may go on.
+_LEFT_BEHIND = 60.0
 
 
 @dataclass(kw_only=True)
@@ -302,6 +305,33 @@ class World:
     def advance(self, seconds: float) -> None:
         """Let virtual time pass with all that is due in it."""
         self.scheduler.pass_time(seconds)
+
+    def give_way(self) -> None:
+        """Let other threads do all that they can do at this moment."""
+        if self.clock.virtual:
+            with suppress(WorldIsOver, Ended):
+                self.scheduler.give_way()
+
+    @contextmanager
+    def outlasting(self) -> Generator[None]:
+        """When this block has ended, let threads that it has left behind come to an end, within a minute.
+
+        Else a timer would go off in the next play, or in real time in another test.
+        """
+        mark = self.scheduler.mark()
+        try:
+            yield
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException:
+            self._outlast(mark)
+            raise
+        self._outlast(mark)
+
+    def _outlast(self, mark: int) -> None:
+        if self.clock.virtual:
+            with suppress(WorldIsOver, Ended):
+                self.scheduler.outlast(mark, _LEFT_BEHIND)
 
     def call_begins(self, index: int) -> None:
         """The test body is about to be called: see what its metrics are."""
