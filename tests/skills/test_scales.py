@@ -122,9 +122,8 @@ def test_a_test_that_does_not_take_the_amount_is_refused(project: Project):
     assert "@ralph.scales needs a test with the argument n" in outcome.output
 
 
-@pytest.mark.parametrize(
-    ("marker", "message"),
-    [
+def test_a_wrong_argument_is_a_collection_error_at_the_users_line(project: Project):
+    wrong = [
         ("@ralph.scales", "needs the sizes: write @ralph.scales((1_000, 4_000, 16_000))"),
         ("@ralph.scales(10)", "sizes must be at least three whole numbers in rising order"),
         ("@ralph.scales((1, 2))", "sizes must be at least three whole numbers in rising order"),
@@ -133,9 +132,6 @@ def test_a_test_that_does_not_take_the_amount_is_refused(project: Project):
         ("@ralph.scales((1, 2, 9), at_most='n!')", "at_most must be one of '1', 'log n', 'n', 'n log n'"),
         ("@ralph.scales((1, 2, 9), memory='n!')", "memory must be one of '1', 'log n', 'n', 'n log n'"),
         ("@ralph.scales((1, 2, 9), requests='n!')", "requests must be one of '1', 'log n', 'n', 'n log n'"),
-    ],
-)
-def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
-    project: Project, marker: str, message: str
-):
-    project.check_refused(marker, message)
+    ]
+
+    project.check_each_refused(wrong)
