@@ -145,10 +145,29 @@ def _forget_subjects() -> None:
             delattr(subjects, name)
 
 
+# What a new process loads half of its time, and the words of a project that has a use for it. Runs in this
+# process have it all: what they load is loaded once.
+_HEAVY = {
+    "anyio": r"anyio|trio",
+    "hypothesispytest": r"hypothesis|validates_input|survives",
+    "pytest_cov": r"--cov",
+    "pytest_httpx": r"httpx_mock",
+    "respx": r"respx",
+}
+
+
 def _without(arguments: tuple[str, ...]) -> list[str]:
     """Options that leave out plugins: pytest-rerunfailures starts a server in a thread that never ends."""
     asked = {"--reruns", "rerunfailures"} & set(arguments)
     return ["-p", "no:randomly", *([] if asked else ["-p", "no:rerunfailures"])]
+
+
+def _without_heavy(arguments: tuple[str, ...], folder: Path) -> list[str]:
+    """Options that leave out plugins too that the tests in a folder have no use for."""
+    texts = [path.read_text(encoding="utf-8") for path in folder.rglob("*") if path.suffix in (".py", ".ini")]
+    whole = " ".join([*arguments, *texts])
+    unused = [plugin for plugin, words in _HEAVY.items() if not re.search(words, whole)]
+    return [*_without(arguments), *(option for each in unused for option in ("-p", f"no:{each}"))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,7 +191,8 @@ class Project:
 
     def run_apart(self, *arguments: str, report: str = ".ralph/report.json") -> Outcome:
         """Run pytest in a process of its own."""
-        result = self.pytester.runpytest_subprocess(*_without(arguments), *arguments)
+        options = _without_heavy(arguments, self.pytester.path)
+        result = self.pytester.runpytest_subprocess(*options, *arguments)
         return self._outcome(int(result.ret), str(result.stdout) + str(result.stderr), report)
 
     def judge(self, marker: str, call: str, *arguments: str, fixtures: str = "api") -> Outcome:
