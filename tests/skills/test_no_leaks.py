@@ -52,9 +52,9 @@ def judge(project: Project, call: str, fixtures: str, marker: str, *options: str
 @pytest.mark.parametrize(
     ("call", "fixtures", "arguments"),
     [
-        ("leaks.connection_closed()", "api", ""),
         ("leaks.bounded_cache()", "", ""),
         ("await leaks.awaited_task()", "", ""),
+        ("leaks.connection_closed()", "api", ""),
         pytest.param("leaks.right()", "api", "", marks=pytest.mark.slow),
         pytest.param("leaks.client_per_call()", "api", ", faults=False", marks=pytest.mark.slow),
         pytest.param("leaks.pool_per_call()", "api", ", faults=False", marks=pytest.mark.slow),

@@ -46,7 +46,7 @@ def observed(outcome: Outcome, criterion: str = "survives.invariants-hold") -> s
     [
         ("right", GATE),
         ("right", "@ralph.survives"),
-        ("right", "@ralph.survives(examples=400)"),
+        pytest.param("right", "@ralph.survives(examples=400)", marks=pytest.mark.slow),
         ("kept_with_its_key", "@ralph.survives"),
     ],
 )

@@ -674,7 +674,7 @@ def write_apart(project: Project, body: str, *, gate: str = GATE, more: str = ""
 
 def test_the_report_is_the_same_in_other_processes(project: Project):
     write_apart(project, "validation.rounds(amount, token)")
-    outcomes = [project.run_apart("--ralph", *arguments) for arguments in ((), ("-n", "2"), ("-n", "2"))]
+    outcomes = [project.run_apart("--ralph", *arguments) for arguments in ((), ("-n", "2"))]
 
     assert outcomes[0].not_passed() == ACCEPTS | CALLS, outcomes[0].output
     assert len({without_run(outcome) for outcome in outcomes}) == 1
