@@ -41,7 +41,10 @@ KEPT = {
     "tests/skills/test_scales.py::test_right_growth_passes": 1,
     "tests/skills/test_validates_input.py::test_what_comes_before_the_rejection_is_shown": 2,
 }
-MEASURED = ("tests/unit/", "tests/world/", "tests/faults/", "tests/report/", "tests/cli/")
+MEASURED = (
+    *("tests/unit/", "tests/world/", "tests/faults/", "tests/report/", "tests/cli/"),
+    "tests/integrity/test_attacks.py::test_what_weakens_a_gate_is_caught",
+)
 # Of the tests of a skill, those that go through its subjects, with the first of these.
 SUBJECTS = ("test_each_flaw", "test_right")
 FIRST = 1
