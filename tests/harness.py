@@ -11,7 +11,7 @@ import signal
 import sys
 import textwrap
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -47,6 +47,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As in a job in the background. Processes started here would not end on Ctrl-C either.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# An inner run leaves much garbage behind. To look through all that is loaded for it after every fifth run
+# took a tenth of their time; it is done after some fifty.
+gc.set_threshold(700, 10, 100)
+
 for _module in pkgutil.walk_packages(ralph.__path__, "pytest_ralph."):
     importlib.import_module(_module.name)
 
@@ -79,6 +83,11 @@ class Outcome:
         (entry,) = found
         return entry
 
+    def of(self, feature: str) -> dict[str, Any]:
+        """The criteria of a feature, by their names."""
+        mine = (skill for skill in self.whole["skills"] if skill["feature"] == feature)
+        return {each["id"]: each for skill in mine for each in skill["criteria"]}
+
     def statuses(self) -> dict[str, str]:
         """Status by criterion."""
         return {each["id"]: each["status"] for skill in self.whole["skills"] for each in skill["criteria"]}
@@ -103,6 +112,41 @@ def _subjects(call: str) -> str:
     return ", ".join(["charges", *sorted(named), "timeouts"])
 
 
+def _gated(marker: str, call: str, fixtures: str) -> str:
+    """A module with one test that has a gate."""
+    return f"""
+            from tests.subjects import {_subjects(call)}
+
+            {marker}
+            def test_charge({fixtures}):
+                {call}
+            """
+
+
+def _collection_errors(output: str) -> dict[str, str]:
+    """What pytest tells of each file that it could not collect."""
+    errors = output.partition("short test summary info")[0]
+    _, *told = re.split(r"^_+ ERROR collecting (\S+) _+$", errors, flags=re.MULTILINE)
+    return dict(zip(told[::2], told[1::2], strict=True))
+
+
+def _unlike(told: str, file: str, marker: str, message: str) -> str:
+    """How a collection error is unlike the one that a wrong marker is to be, or nothing."""
+    shown = f"{file}:13: in <module>\n    {marker}"
+    if "(" not in marker and sys.version_info < (3, 11):
+        # Older Pythons name the decorated function's line for what its decorator raises.
+        shown = f"{file}:14: in <module>\n    def test_charge(api):"
+    if not told:
+        return "it was not refused"
+    if message not in told:
+        return f"the message is another:\n{told}"
+    if shown not in told:
+        return f"the user's line is not shown:\n{told}"
+    if "marker.py" in told or "pytest_ralph/skills/" in told:
+        return f"a line of ours is shown:\n{told}"
+    return ""
+
+
 def _forget_subjects() -> None:
     """Let no module that an inner run loaded be found as a part of its package, for it is loaded anew."""
     for name, value in list(vars(subjects).items()):
@@ -110,10 +154,29 @@ def _forget_subjects() -> None:
             delattr(subjects, name)
 
 
+# What a new process loads half of its time, and the words of a project that has a use for it. Runs in this
+# process have it all: what they load is loaded once.
+_HEAVY = {
+    "anyio": r"anyio|trio",
+    "hypothesispytest": r"hypothesis|validates_input|survives",
+    "pytest_cov": r"--cov",
+    "pytest_httpx": r"httpx_mock",
+    "respx": r"respx",
+}
+
+
 def _without(arguments: tuple[str, ...]) -> list[str]:
     """Options that leave out plugins: pytest-rerunfailures starts a server in a thread that never ends."""
     asked = {"--reruns", "rerunfailures"} & set(arguments)
     return ["-p", "no:randomly", *([] if asked else ["-p", "no:rerunfailures"])]
+
+
+def _without_heavy(arguments: tuple[str, ...], folder: Path) -> list[str]:
+    """Options that leave out plugins too that the tests in a folder have no use for."""
+    texts = [path.read_text(encoding="utf-8") for path in folder.rglob("*") if path.suffix in (".py", ".ini")]
+    whole = " ".join([*arguments, *texts])
+    unused = [plugin for plugin, words in _HEAVY.items() if not re.search(words, whole)]
+    return [*_without(arguments), *(option for each in unused for option in ("-p", f"no:{each}"))]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,34 +200,36 @@ class Project:
 
     def run_apart(self, *arguments: str, report: str = ".ralph/report.json") -> Outcome:
         """Run pytest in a process of its own."""
-        result = self.pytester.runpytest_subprocess(*_without(arguments), *arguments)
+        options = _without_heavy(arguments, self.pytester.path)
+        result = self.pytester.runpytest_subprocess(*options, *arguments)
         return self._outcome(int(result.ret), str(result.stdout) + str(result.stderr), report)
 
     def judge(self, marker: str, call: str, *arguments: str, fixtures: str = "api") -> Outcome:
         """Judge one call from `tests.subjects` with one marker."""
-        self.write(
-            test_it=f"""
-            from tests.subjects import {_subjects(call)}
-
-            {marker}
-            def test_charge({fixtures}):
-                {call}
-            """
-        )
+        self.write(test_it=_gated(marker, call, fixtures))
         return self.run("--ralph", *arguments)
 
     def check_refused(self, marker: str, message: str) -> None:
         """Make sure that a wrong marker is a collection error at the user's line, and at no line of ours."""
-        outcome = self.judge(marker, "charges.right()")
-        shown = f"test_it.py:13: in <module>\n    {marker}"
-        if "(" not in marker and sys.version_info < (3, 11):
-            # Older Pythons name the decorated function's line for what its decorator raises.
-            shown = "test_it.py:14: in <module>\n    def test_charge(api):"
-        assert outcome.code == 2
-        assert message in outcome.output
-        assert shown in outcome.output
-        assert "marker.py" not in outcome.output
-        assert "pytest_ralph/skills/" not in outcome.output
+        self.check_each_refused([(marker, message)])
+
+    def check_each_refused(self, wrong: Sequence[tuple[str, str]]) -> None:
+        """The same for many wrong markers, each with its message: one run tells of all."""
+        for number, (marker, _) in enumerate(wrong):
+            self.write(**{f"test_it{number}": _gated(marker, "charges.right()", "api")})
+        outcome = self.run("--ralph")
+        assert outcome.code == 2, outcome.output
+        told = _collection_errors(outcome.output)
+        unlike = [
+            f"{marker}, {message!r}: {problem}"
+            for number, (marker, message) in enumerate(wrong)
+            if (
+                problem := _unlike(
+                    told.get(f"test_it{number}.py", ""), f"test_it{number}.py", marker, message
+                )
+            )
+        ]
+        assert not unlike, "\n".join(unlike)
 
     def _outcome(self, code: int, output: str, report: str) -> Outcome:
         path = Path(self.pytester.path, report)

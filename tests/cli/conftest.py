@@ -36,6 +36,7 @@ def test_charge(api):
 """
 # Plugins that are not needed cost something at each start, and there are many.
 WITHOUT = (
+    "anyio",
     "hypothesispytest",
     "pytest_cov",
     "pytest_httpx",
@@ -44,6 +45,7 @@ WITHOUT = (
     "respx",
     "socket",
     "timeout",
+    "unraisableexception",
 )
 SETTINGS = f"""[pytest]
 asyncio_default_fixture_loop_scope = function

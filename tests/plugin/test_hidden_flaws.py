@@ -214,15 +214,17 @@ def call():
 def test_an_answer_that_is_kept_hides_its_request_only_until_it_is_reset(
     project: Project, workers: tuple[str, ...]
 ):
-    project.write(app=HEAD + RETRYING + TOKEN, test_it=TEST % "@ralph.timeout(10)")
-    hidden = project.run_apart("--ralph", *workers)
-    project.write(test_it=TEST % "@ralph.reset(app._token.clear)\n@ralph.timeout(10)")
-    shown = project.run_apart("--ralph", *workers)
+    code, reset = HEAD + RETRYING + TOKEN, "@ralph.reset(app._token.clear)\n@ralph.timeout(10)"
+    project.write(app=code, test_hidden=TEST % "@ralph.timeout(10)")
+    project.write(other=code, test_shown=(TEST % reset).replace("import app", "import other as app"))
 
-    assert hidden.statuses()["timeout.exercised"] == "not_exercised", hidden.output
-    assert "GET /token" in hidden.criterion("timeout.exercised")["evidence"]["observed"]
-    assert hidden.code == 1
-    assert shown.statuses()["timeout.waits-forever"] == "fail"
+    outcome = project.run_apart("--ralph", *workers)
+
+    hidden, shown = (outcome.of(feature) for feature in ("test_hidden", "test_shown"))
+    assert hidden["timeout.exercised"]["status"] == "not_exercised", outcome.output
+    assert "GET /token" in hidden["timeout.exercised"]["evidence"]["observed"]
+    assert shown["timeout.waits-forever"]["status"] == "fail"
+    assert outcome.code == 1
 
 
 @pytest.mark.parametrize(
@@ -268,19 +270,23 @@ def test_attempt_numbers_in_all_usual_forms(project: Project, message: str):
     assert outcome.not_passed() == {}, outcome.output
 
 
-@pytest.mark.parametrize(
-    "setup",
-    [
+def test_a_record_that_nothing_writes_is_no_record(project: Project):
+    setups = [
         "log.addHandler(logging.NullHandler()); log.propagate = False",
         "handler = logging.StreamHandler(); handler.setLevel('ERROR'); log.addHandler(handler)",
         "log.setLevel('ERROR')",
         "log.disabled = True",
-    ],
-)
-def test_a_record_that_nothing_writes_is_no_record(project: Project, setup: str):
-    outcome = judge(project, "@ralph.retry", f"{setup}\ndef call(): get('/a')\n", apart=True)
+    ]
+    for number, setup in enumerate(setups):
+        name = f"app{number}"
+        code = HEAD + RETRYING + f"{setup}\ndef call(): get('/a')\n"
+        test = TEST.replace("import app", f"import {name} as app") % "@ralph.retry"
+        project.write(**{name: code.replace('"shop"', f'"{name}"'), f"test_{number}": test})
 
-    assert outcome.statuses()["retry.silent-retries"] == "fail"
+    outcome = project.run_apart("--ralph")
+
+    judged = [outcome.of(f"test_{number}")["retry.silent-retries"]["status"] for number in range(len(setups))]
+    assert dict(zip(setups, judged, strict=True)) == dict.fromkeys(setups, "fail"), outcome.output
 
 
 @pytest.mark.parametrize(

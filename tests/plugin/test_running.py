@@ -77,7 +77,7 @@ def test_the_rerun_command_reruns_it(red: Project):
 def test_xdist_gives_the_same_report_and_exit_code(project_fixture: str, request: pytest.FixtureRequest):
     project: Project = request.getfixturevalue(project_fixture)
 
-    alone = project.run_apart("--ralph")
+    alone = project.run("--ralph")
     spread = project.run_apart("--ralph", "-n", "2")
 
     assert stable(alone) == stable(spread)

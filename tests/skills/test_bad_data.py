@@ -131,9 +131,8 @@ def test_a_call_with_two_requests_is_judged_by_the_one_that_has_a_body(project: 
     assert outcome.not_passed() == {}, outcome.output
 
 
-@pytest.mark.parametrize(
-    ("marker", "message"),
-    [
+def test_a_wrong_argument_is_a_collection_error_at_the_users_line(project: Project):
+    wrong = [
         (
             "@ralph.bad_data",
             "must be an exception class or a tuple of them, such as raises=RatesError, got <",
@@ -149,9 +148,6 @@ def test_a_call_with_two_requests_is_judged_by_the_one_that_has_a_body(project: 
         ("@ralph.bad_data(ValueError, kinds=())", "kinds must name at least one kind"),
         ("@ralph.bad_data(ValueError, kinds=7)", "kinds must be 'all' or several of"),
         ("@ralph.bad_data(ValueError, scenarios='some')", "scenarios must be 'auto' or 'manual', got 'some'"),
-    ],
-)
-def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
-    project: Project, marker: str, message: str
-):
-    project.check_refused(marker, message)
+    ]
+
+    project.check_each_refused(wrong)

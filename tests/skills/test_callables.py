@@ -233,9 +233,8 @@ def test_a_service_and_a_callable_are_judged_together(project: Project):
     assert status == {"test_it": "pass", "service": "fail", "callable": "fail", "named": "not_exercised"}
 
 
-@pytest.mark.parametrize(
-    ("marker", "message"),
-    [
+def test_exceptions_that_make_no_sense_are_refused(project: Project):
+    wrong = [
         ("@ralph.retry(on=ConnectionError)", "on must be several of ('timeout', 'connection-error', '5xx'"),
         ("@ralph.retry(on=(KeyboardInterrupt,))", "on cannot have KeyboardInterrupt raised"),
         ("@ralph.retry(on=(UnicodeDecodeError,))", "on cannot have UnicodeDecodeError raised"),
@@ -244,7 +243,6 @@ def test_a_service_and_a_callable_are_judged_together(project: Project):
             "@ralph.retry(never_on=(int,))",
             "never_on takes 'timeout', 'connection-error', '5xx', '4xx', status",
         ),
-    ],
-)
-def test_exceptions_that_make_no_sense_are_refused(project: Project, marker: str, message: str):
-    project.check_refused(marker, message)
+    ]
+
+    project.check_each_refused(wrong)

@@ -366,9 +366,8 @@ def test_a_breaker_that_two_operations_share_sees_no_consecutive_failures_of_one
     assert project.run("--ralph").not_passed() == named(not_passed)
 
 
-@pytest.mark.parametrize(
-    ("marker", "message"),
-    [
+def test_a_wrong_argument_is_a_collection_error_at_the_users_line(project: Project):
+    wrong = [
         ("@ralph.circuit_breaker(failures=0)", "failures must be a whole number from 1 to 100, got 0"),
         ("@ralph.circuit_breaker(failures=True)", "failures must be a whole number from 1 to 100, got True"),
         ("@ralph.circuit_breaker(failures=2.5)", "failures must be a whole number from 1 to 100, got 2.5"),
@@ -383,12 +382,9 @@ def test_a_breaker_that_two_operations_share_sees_no_consecutive_failures_of_one
         ),
         ("@ralph.circuit_breaker(5)", "takes keyword arguments only, such as failures=5, got 5"),
         ("@ralph.circuit_breaker(fail_max=5)", "unexpected keyword argument 'fail_max'"),
-    ],
-)
-def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
-    project: Project, marker: str, message: str
-):
-    project.check_refused(marker, message)
+    ]
+
+    project.check_each_refused(wrong)
 
 
 @pytest.mark.parametrize("flaws", ["", "lets all try"])

@@ -91,17 +91,13 @@ def test_a_span_that_is_not_there_is_told_with_those_that_are(project: Project, 
     assert observed.endswith(f"spans that were: {others}")
 
 
-@pytest.mark.parametrize(
-    ("marker", "message"),
-    [
+def test_a_wrong_argument_is_a_collection_error_at_the_users_line(project: Project):
+    wrong = [
         ("@ralph.emits_span", "needs the name of the span: write @ralph.emits_span('charge')"),
         ("@ralph.emits_span(' ')", "name must be that of a span, such as 'charge', got ' '"),
         ("@ralph.emits_span('a', 'b')", "attributes must be names such as"),
         ("@ralph.emits_span('a', {'b': 7})", "attributes['b'] must be a type"),
         ("@ralph.emits_span('a', when='slow')", "when must be one of 'always', 'success', 'failure'"),
-    ],
-)
-def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
-    project: Project, marker: str, message: str
-):
-    project.check_refused(marker, message)
+    ]
+
+    project.check_each_refused(wrong)

@@ -142,9 +142,8 @@ def test_evidence_says_what_was_observed_and_where(
     assert function == found["evidence"]["location"]["function"]
 
 
-@pytest.mark.parametrize(
-    ("marker", "message"),
-    [
+def test_a_wrong_argument_is_a_collection_error_at_the_users_line(project: Project):
+    wrong = [
         ("@ralph.fallback(within=0)", "within must be more than 0 s, got 0"),
         ("@ralph.fallback(within='soon')", "within must be seconds as a number or text such as '500 ms'"),
         ("@ralph.fallback(within=None)", "within must be seconds as a number or text such as '500 ms'"),
@@ -152,12 +151,9 @@ def test_evidence_says_what_was_observed_and_where(
         ("@ralph.fallback(log_level=30)", "log_level must be one of DEBUG, INFO, WARNING"),
         ("@ralph.fallback(scenarios='some')", "scenarios must be 'auto' or 'manual', got 'some'"),
         ("@ralph.fallback('500 ms')", "takes keyword arguments only, such as within='500 ms', got '500 ms'"),
-    ],
-)
-def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
-    project: Project, marker: str, message: str
-):
-    project.check_refused(marker, message)
+    ]
+
+    project.check_each_refused(wrong)
 
 
 @pytest.mark.parametrize(

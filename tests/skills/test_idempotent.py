@@ -228,9 +228,8 @@ def test_faults_of_ones_own_are_judged(project: Project):
     assert outcome.not_passed() == {}, outcome.output
 
 
-@pytest.mark.parametrize(
-    ("marker", "message"),
-    [
+def test_a_wrong_argument_is_a_collection_error_at_the_users_line(project: Project):
+    wrong = [
         ("@ralph.idempotent(header='')", "header must be the name of a header field such as"),
         ("@ralph.idempotent(header='two words')", "such as 'Idempotency-Key', got 'two words'"),
         ("@ralph.idempotent(header=None)", "such as 'Idempotency-Key', got None"),
@@ -241,9 +240,6 @@ def test_faults_of_ones_own_are_judged(project: Project):
         ("@ralph.idempotent(scenarios='some')", "scenarios must be 'auto' or 'manual', got 'some'"),
         ("@ralph.idempotent('X-Key')", "takes keyword arguments only, such as header='...', got 'X-Key'"),
         ("@ralph.idempotent(name='X-Key')", "unexpected keyword argument 'name'"),
-    ],
-)
-def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
-    project: Project, marker: str, message: str
-):
-    project.check_refused(marker, message)
+    ]
+
+    project.check_each_refused(wrong)

@@ -374,9 +374,8 @@ def test_error_rate(allowed: float, errors: int, status: Status, cpu: bool):
 # -- the marker ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("marker", "message"),
-    [
+def test_a_wrong_argument_is_a_collection_error_at_the_users_line(project: Project):
+    wrong = [
         ("@ralph.latency('100 ms')", "takes keyword arguments only, such as p95='100 ms', got '100 ms'"),
         ("@ralph.latency(p95=0)", "p95 must be more than 0 s, got 0"),
         ("@ralph.latency(p95='soon')", "p95 must be seconds as a number or text"),
@@ -396,12 +395,9 @@ def test_error_rate(allowed: float, errors: int, status: Status, cpu: bool):
             "@ralph.latency(upstream=ralph.faults.Hang())",
             "upstream must be a duration or ralph.faults.Slow, got Hang()",
         ),
-    ],
-)
-def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
-    project: Project, marker: str, message: str
-):
-    project.check_refused(marker, message)
+    ]
+
+    project.check_each_refused(wrong)
 
 
 @pytest.mark.parametrize("marker", [ralph.latency, ralph.latency(max_error_rate=0)])

@@ -274,9 +274,8 @@ def test_the_largest_process_is_the_one_that_ends():
     assert (meter.killed, meter.peak) == ("the process", 101)
 
 
-@pytest.mark.parametrize(
-    ("marker", "message"),
-    [
+def test_a_wrong_argument_is_a_collection_error_at_the_users_line(project: Project):
+    wrong = [
         ("@ralph.memory_limit", 'needs an amount of memory: write @ralph.memory_limit("50 MB")'),
         ("@ralph.memory_limit(0)", "limit must be at least 1 byte, got 0"),
         ("@ralph.memory_limit('50')", "limit must be bytes as a whole number or text such as '50 MB'"),
@@ -285,9 +284,6 @@ def test_the_largest_process_is_the_one_that_ends():
         ("@ralph.memory_limit(True)", "limit must be bytes as a whole number or text"),
         ("@ralph.memory_limit('50 MB', mode='soft')", "mode must be 'cap' or 'peak', got 'soft'"),
         ("@ralph.memory_limit()", "missing 1 required positional argument: 'limit'"),
-    ],
-)
-def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
-    project: Project, marker: str, message: str
-):
-    project.check_refused(marker, message)
+    ]
+
+    project.check_each_refused(wrong)

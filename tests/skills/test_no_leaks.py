@@ -52,9 +52,9 @@ def judge(project: Project, call: str, fixtures: str, marker: str, *options: str
 @pytest.mark.parametrize(
     ("call", "fixtures", "arguments"),
     [
-        ("leaks.connection_closed()", "api", ""),
         ("leaks.bounded_cache()", "", ""),
         ("await leaks.awaited_task()", "", ""),
+        ("leaks.connection_closed()", "api", ""),
         pytest.param("leaks.right()", "api", "", marks=pytest.mark.slow),
         pytest.param("leaks.client_per_call()", "api", ", faults=False", marks=pytest.mark.slow),
         pytest.param("leaks.pool_per_call()", "api", ", faults=False", marks=pytest.mark.slow),
@@ -200,16 +200,12 @@ def test_growth_is_confirmed_by_repetition(
         assert all(verdict == PASSED for verdict in verdicts.values())
 
 
-@pytest.mark.parametrize(
-    ("marker", "message"),
-    [
+def test_a_wrong_argument_is_a_collection_error_at_the_users_line(project: Project):
+    wrong = [
         ("@ralph.no_leaks(calls=5)", "calls must be a whole number, at least 6, got 5"),
         ("@ralph.no_leaks(calls=True)", "calls must be a whole number, at least 6, got True"),
         ("@ralph.no_leaks(faults='all')", "faults must be True or False, got 'all'"),
         ("@ralph.no_leaks(scenarios='manual')", "scenarios must be 'auto'"),
-    ],
-)
-def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
-    project: Project, marker: str, message: str
-):
-    project.check_refused(marker, message)
+    ]
+
+    project.check_each_refused(wrong)

@@ -116,9 +116,8 @@ def test_evidence_says_what_was_expected_and_observed(
     assert found["evidence"]["location"]["function"] == "send"
 
 
-@pytest.mark.parametrize(
-    ("marker", "message"),
-    [
+def test_a_wrong_argument_is_a_collection_error_at_the_users_line(project: Project):
+    wrong = [
         ("@ralph.rate_limit(retry_after=0)", "retry_after must be more than 0 s, got 0"),
         ("@ralph.rate_limit(retry_after=2.5)", "retry_after must be whole seconds, as the header"),
         ("@ralph.rate_limit(retry_after='500 ms')", "retry_after must be whole seconds, as the header"),
@@ -128,12 +127,9 @@ def test_evidence_says_what_was_expected_and_observed(
         ("@ralph.rate_limit(max_wait=0)", "max_wait must be more than 0 s, got 0"),
         ("@ralph.rate_limit(scenarios='some')", "scenarios must be 'auto' or 'manual', got 'some'"),
         ("@ralph.rate_limit(5)", "takes keyword arguments only, such as retry_after=5, got 5"),
-    ],
-)
-def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
-    project: Project, marker: str, message: str
-):
-    project.check_refused(marker, message)
+    ]
+
+    project.check_each_refused(wrong)
 
 
 @pytest.mark.parametrize(

@@ -143,9 +143,8 @@ def test_a_loop_that_swallows_everything_ends(project: Project):
     assert outcome.statuses()["retry.max-retries"] == "fail"
 
 
-@pytest.mark.parametrize(
-    ("marker", "message"),
-    [
+def test_a_wrong_argument_is_a_collection_error_at_the_users_line(project: Project):
+    wrong = [
         ("@ralph.retry(max_retries=0)", "max_retries must be a whole number from 1, got 0"),
         ("@ralph.retry(max_retries=True)", "max_retries must be a whole number from 1, got True"),
         ("@ralph.retry(max_retries=21)", "max_retries must be at most 20, got 21"),
@@ -168,9 +167,6 @@ def test_a_loop_that_swallows_everything_ends(project: Project):
         ("@ralph.retry(scenarios='some')", "scenarios must be 'auto' or 'manual', got 'some'"),
         ("@ralph.retry(3)", "takes keyword arguments only, such as max_retries=3, got 3"),
         ("@ralph.retry(max_retry=3)", "unexpected keyword argument 'max_retry'"),
-    ],
-)
-def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
-    project: Project, marker: str, message: str
-):
-    project.check_refused(marker, message)
+    ]
+
+    project.check_each_refused(wrong)

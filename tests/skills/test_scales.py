@@ -55,8 +55,8 @@ def test_right_growth_passes(project: Project, call: str, sizes: str, more: str)
     [
         ("quadratic(n)", SMALL, "", {"scales.growth": "fail"}),
         more("linear(n)", SIZES, ", at_most='log n'", {"scales.growth": "fail"}),
-        ("all_pairs(n)", PAIRS, ", at_most='n^3', memory='n'", {"scales.memory": "fail"}),
-        more("keeps_all(n)", SIZES, ", memory='1'", {"scales.memory": "fail"}),
+        more("all_pairs(n)", PAIRS, ", at_most='n^3', memory='n'", {"scales.memory": "fail"}),
+        ("keeps_all(n)", SIZES, ", memory='1'", {"scales.memory": "fail"}),
         more("linear(n)", SIZES, ", memory='n'", {"scales.memory": "not_exercised"}),
         ("constant(n)", SIZES, "", {"scales.growth": "not_exercised"}),
         ("linear(n)", "(10, 100, 40_000)", ", at_most='n'", {"scales.growth": "not_exercised"}),
@@ -122,9 +122,8 @@ def test_a_test_that_does_not_take_the_amount_is_refused(project: Project):
     assert "@ralph.scales needs a test with the argument n" in outcome.output
 
 
-@pytest.mark.parametrize(
-    ("marker", "message"),
-    [
+def test_a_wrong_argument_is_a_collection_error_at_the_users_line(project: Project):
+    wrong = [
         ("@ralph.scales", "needs the sizes: write @ralph.scales((1_000, 4_000, 16_000))"),
         ("@ralph.scales(10)", "sizes must be at least three whole numbers in rising order"),
         ("@ralph.scales((1, 2))", "sizes must be at least three whole numbers in rising order"),
@@ -133,9 +132,6 @@ def test_a_test_that_does_not_take_the_amount_is_refused(project: Project):
         ("@ralph.scales((1, 2, 9), at_most='n!')", "at_most must be one of '1', 'log n', 'n', 'n log n'"),
         ("@ralph.scales((1, 2, 9), memory='n!')", "memory must be one of '1', 'log n', 'n', 'n log n'"),
         ("@ralph.scales((1, 2, 9), requests='n!')", "requests must be one of '1', 'log n', 'n', 'n log n'"),
-    ],
-)
-def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
-    project: Project, marker: str, message: str
-):
-    project.check_refused(marker, message)
+    ]
+
+    project.check_each_refused(wrong)

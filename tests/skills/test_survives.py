@@ -46,7 +46,7 @@ def observed(outcome: Outcome, criterion: str = "survives.invariants-hold") -> s
     [
         ("right", GATE),
         ("right", "@ralph.survives"),
-        ("right", "@ralph.survives(examples=400)"),
+        pytest.param("right", "@ralph.survives(examples=400)", marks=pytest.mark.slow),
         ("kept_with_its_key", "@ralph.survives"),
     ],
 )
@@ -282,9 +282,8 @@ def test_schedules_are_made_of_what_a_dependency_can_show():
     assert {url for each in found for url in each} == {"http://a", "call"}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
+def test_a_wrong_argument_is_a_collection_error_at_the_users_line(project: Project):
+    wrong = [
         ("examples=0", "examples must be a whole number from 1, got 0"),
         ("examples=True", "examples must be a whole number from 1, got True"),
         ("max_requests=1.5", "max_requests must be a whole number from 1, got 1.5"),
@@ -292,12 +291,9 @@ def test_schedules_are_made_of_what_a_dependency_can_show():
         ("raises='Error'", "a tuple of them, such as raises=PaymentError, got 'Error'"),
         ("raises=()", "raises names no exception"),
         ("header=''", "header must be the name of a header, got ''"),
-    ],
-)
-def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
-    project: Project, arguments: str, message: str
-):
-    project.check_refused(f"@ralph.survives({arguments})", message)
+    ]
+
+    project.check_each_refused([(f"@ralph.survives({arguments})", message) for arguments, message in wrong])
 
 
 def test_two_gates_with_other_limits_are_judged_apart(project: Project):

@@ -90,9 +90,8 @@ def test_a_dribbling_answer_is_what_breaks_the_total(project: Project):
     assert found["evidence"]["scenario"] == "dribble-5s-for-24s"
 
 
-@pytest.mark.parametrize(
-    ("marker", "message"),
-    [
+def test_a_wrong_argument_is_a_collection_error_at_the_users_line(project: Project):
+    wrong = [
         ("@ralph.timeout", "needs the number of seconds: write @ralph.timeout(10)"),
         ("@ralph.timeout(0)", "seconds must be more than 0 s, got 0"),
         ("@ralph.timeout(-1)", "seconds must be more than 0 s, got -1"),
@@ -103,9 +102,6 @@ def test_a_dribbling_answer_is_what_breaks_the_total(project: Project):
         ("@ralph.timeout(10, tolerance=1)", "tolerance must be a fraction from 0 up to 1"),
         ("@ralph.timeout(10, scenarios=None)", "scenarios must be 'auto' or 'manual', got None"),
         ("@ralph.timeout()", "missing 1 required positional argument: 'seconds'"),
-    ],
-)
-def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
-    project: Project, marker: str, message: str
-):
-    project.check_refused(marker, message)
+    ]
+
+    project.check_each_refused(wrong)

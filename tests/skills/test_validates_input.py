@@ -550,9 +550,8 @@ def test_other_skills_on_the_same_test(project: Project):
 # -- wrong use ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
+def test_a_wrong_argument_is_a_collection_error_at_the_users_line(project: Project):
+    wrong = [
         ("", "needs a strategy of values that are not valid for at least one argument"),
         ("()", "names no argument of the test"),
         ("(amount=IDS)", "test_charge has no argument 'amount'; its arguments are api"),
@@ -567,14 +566,14 @@ def test_other_skills_on_the_same_test(project: Project):
         ("(api=IDS, valid=5)", "valid must map arguments of the test to strategies"),
         ("(api=IDS, valid={'b': IDS})", "has no argument 'b'"),
         ("({5: IDS})", "the first argument must map arguments of the test"),
-    ],
-)
-def test_a_wrong_argument_is_a_collection_error_at_the_users_line(
-    project: Project, arguments: str, message: str
-):
-    written = arguments.replace("IDS", "ralph.invalid.ids()")
+    ]
 
-    project.check_refused(f"@ralph.validates_input{written}", message)
+    project.check_each_refused(
+        [
+            (f"@ralph.validates_input{arguments.replace('IDS', 'ralph.invalid.ids()')}", message)
+            for arguments, message in wrong
+        ]
+    )
 
 
 def test_empty_and_impossible_strategies_are_refused(project: Project):
@@ -675,7 +674,7 @@ def write_apart(project: Project, body: str, *, gate: str = GATE, more: str = ""
 
 def test_the_report_is_the_same_in_other_processes(project: Project):
     write_apart(project, "validation.rounds(amount, token)")
-    outcomes = [project.run_apart("--ralph", *arguments) for arguments in ((), ("-n", "2"), ("-n", "2"))]
+    outcomes = [project.run_apart("--ralph", *arguments) for arguments in ((), ("-n", "2"))]
 
     assert outcomes[0].not_passed() == ACCEPTS | CALLS, outcomes[0].output
     assert len({without_run(outcome) for outcome in outcomes}) == 1
