@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import datetime as dt
 import functools
+import gc
 import queue
 import socket
 import threading
@@ -58,6 +59,38 @@ def test_clocks_strictly_increase_by_a_microsecond(live: Live):
     reads = live(lambda: [time.monotonic_ns() for _ in range(100)])
 
     assert {1000} == {later - earlier for earlier, later in zip(reads, reads[1:], strict=False)}
+
+
+@pytest.mark.parametrize("reads", [1, 1_100])
+def test_what_the_garbage_collector_reads_moves_no_time(live: Live, reads: int):
+    read: list[float] = []
+
+    def measure(phase: str, _: object) -> None:
+        read.extend(time.perf_counter() for _ in range(reads))
+
+    def call() -> tuple[float, float]:
+        began = time.perf_counter()
+        gc.collect()
+        return began, time.perf_counter()
+
+    gc.callbacks.append(measure)
+    try:
+        began, ended = live(call)
+    finally:
+        gc.callbacks.remove(measure)
+
+    # One that spins until a moment has come must not hang.
+    paid = max(0, 2 * reads - 1_000)
+    assert len(read) == 2 * reads
+    assert round((ended - began) * 1e6) == 1 + paid
+
+
+def test_garbage_may_be_collected_without_telling_us(live: Live):
+    before = list(gc.callbacks)
+    live(gc.callbacks.clear)
+
+    assert gc.callbacks == []
+    gc.callbacks[:] = before
 
 
 def test_a_loop_that_polls_the_clock_ends(live: Live):

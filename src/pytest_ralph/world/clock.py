@@ -12,6 +12,8 @@ from pytest_ralph.world import real
 NS = 1_000_000_000
 TICK = 1_000
 _IMPATIENT_AFTER = 50_000
+# How often the garbage collector may read the clock in one run.
+_FREE_READS = 1_000
 
 
 def aligned(moment: int) -> int:
@@ -35,6 +37,7 @@ class VirtualClock:
         self._now = start
         self._wall_offset = -(-wall // NS) * NS - start
         self._reads = 0
+        self._free = 0
 
     @property
     def now(self) -> int:
@@ -48,11 +51,22 @@ class VirtualClock:
 
     def read(self) -> int:
         """Monotonic nanoseconds, as the code under test reads them."""
+        if self._free:
+            self._free -= 1
+            return self._now
         self._reads += 1
         # A loop that does nothing but look at the clock would take 10 million reads for ten seconds: after
         # so many reads in a row each counts for a millisecond, and the loop ends.
         self._now += TICK if self._reads < _IMPATIENT_AFTER else TICK * 1_000
         return self._now
+
+    def collects(self, phase: str) -> None:
+        """Let reads be free while garbage is collected: when that is depends on what the process did before.
+
+        Args:
+            phase: ``start`` or ``stop``, as the garbage collector says it.
+        """
+        self._free = _FREE_READS if phase == "start" else 0
 
     def read_wall(self) -> int:
         """Nanoseconds since 1970, as the code under test reads them."""
