@@ -100,7 +100,7 @@ def _move_wall_clock(clock: VirtualClock) -> Undo:
 
 
 def _free_of_charge(clock: VirtualClock) -> Undo:
-    """Let time stand still while garbage is collected, also for those who measure that, as Hypothesis does."""
+    """Let time stand still while garbage is collected, also for who measures that, as Hypothesis does."""
 
     def begins(phase: str, _: object) -> None:
         if phase == "start":
