@@ -24,6 +24,8 @@ from tests import harness
 # As libraries write them into messages.
 _DATE = re.compile(r"\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT|datetime\.datetime\([\d, ]+\)")
 _UPWARDS = re.compile(r"(\.\./)+")
+# psycopg_pool counts the pools of the process.
+_POOL = re.compile(r"'pool-\d+'")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -85,5 +87,7 @@ class Scribe:
         return method
 
     def _write(self, *lines: str) -> None:
-        """Note lines, but for today's date and how deep the folder of the run lies."""
-        self._found += [_DATE.sub("DATE", _UPWARDS.sub("../", line)) for line in lines]
+        """Note lines, but for what differs from process to process and from day to day."""
+        for pattern, same in ((_DATE, "DATE"), (_UPWARDS, "../"), (_POOL, "'pool'")):
+            lines = tuple(pattern.sub(same, line) for line in lines)
+        self._found += lines

@@ -11,11 +11,12 @@ import importlib
 import logging
 import os
 import re
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 from pytest_ralph.core.timeline import FileChanged, ProcessStarted
@@ -91,7 +92,8 @@ def _changed(recorder: Recorder, how: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _started(recorder: Recorder, event: str, arguments: tuple[Any, ...]) -> None:
-    if _is_incidental(recorder):
+    # It has told of its process itself, and CPython 3.13 starts some of them by `posix_spawn`.
+    if _is_incidental(recorder) or (event != "subprocess.Popen" and _is_of(subprocess, _caller())):
         return
     command = (
         arguments[1] if event == "subprocess.Popen" else arguments[0] if arguments else "a copy of itself"
@@ -109,9 +111,7 @@ _NOTES: Mapping[str, Callable[[Recorder, str, tuple[Any, ...]], None]] = {
 
 def _is_incidental(recorder: Recorder) -> bool:
     """Whether it is the doing of the interpreter, of a log or of this plugin, the nearest on the stack."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename == __file__:
-        frame = frame.f_back
+    frame = _caller()
     while frame is not None:
         filename = frame.f_code.co_filename
         if filename.startswith(_INCIDENTAL) or _INCIDENTAL_PACKAGES.search(filename):
@@ -120,6 +120,18 @@ def _is_incidental(recorder: Recorder) -> bool:
             return False
         frame = frame.f_back
     return False
+
+
+def _caller() -> FrameType | None:
+    """Who did what the hook is told of."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    return frame
+
+
+def _is_of(module: ModuleType, frame: FrameType | None) -> bool:
+    return frame is not None and frame.f_code.co_filename == module.__file__
 
 
 def _text(value: object) -> str:
