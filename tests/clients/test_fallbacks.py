@@ -67,7 +67,7 @@ import logging
 import httpx
 import redis
 
-cache = redis.Redis(host="127.0.0.1", port={port}, socket_timeout=0.05, decode_responses=True)
+cache = redis.Redis(host="127.0.0.1", port={port}, socket_timeout=5, decode_responses=True)
 log = logging.getLogger(__name__)
 
 def rate():
