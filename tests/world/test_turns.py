@@ -82,27 +82,28 @@ def pass_things_on(world: World, log: Log, run: Callable[..., None]) -> None:
     run(work)
 
 
-@pytest.mark.parametrize("run", [by_threads, by_a_pool])
-@pytest.mark.parametrize("play", [call_each_with_its_own_session, share_two_connections])
-def test_threads_do_the_same_on_every_run(play: Callable[..., None], run: Callable[..., None]):
-    found: list[Log] = []
-    for _ in range(PLAYS):
-        with entered() as world:
-            found.append([])
-            play(world, found[-1], run)
-
-    assert len(found[0]) == 18
-    assert found == found[:1] * PLAYS
+def played(play: Callable[..., None], run: Callable[..., None]) -> Log:
+    """What happens in a play, in a world of its own."""
+    log: Log = []
+    with entered() as world:
+        play(world, log, run)
+    return log
 
 
-def test_a_queue_between_threads_gives_things_in_the_same_order_on_every_run():
-    found: list[Log] = []
-    for _ in range(PLAYS):
-        with entered() as world:
-            found.append([])
-            pass_things_on(world, found[-1], by_threads)
+@pytest.mark.parametrize(
+    ("play", "run", "length"),
+    [
+        (call_each_with_its_own_session, by_threads, 18),
+        (call_each_with_its_own_session, by_a_pool, 18),
+        (share_two_connections, by_threads, 18),
+        (share_two_connections, by_a_pool, 18),
+        (pass_things_on, by_threads, 15),
+    ],
+)
+def test_threads_do_the_same_on_every_run(play: Callable[..., None], run: Callable[..., None], length: int):
+    found = [played(play, run) for _ in range(PLAYS)]
 
-    assert len(found[0]) == 15
+    assert len(found[0]) == length
     assert found == found[:1] * PLAYS
 
 
@@ -184,9 +185,7 @@ def test_the_order_does_not_hang_on_how_often_threads_are_switched():
     for interval in (1e-6, before):
         sys.setswitchinterval(interval)
         try:
-            with entered() as world:
-                found.append([])
-                share_two_connections(world, found[-1], by_threads)
+            found.append(played(share_two_connections, by_threads))
         finally:
             sys.setswitchinterval(before)
 

@@ -284,7 +284,7 @@ class Scheduler:
                 if over is not None:
                     return over
                 # Another thread has something to do. A short real sleep is what hands it the GIL.
-                self._rest(me, patience)
+                self._really_sleep(patience, me.bell.wait)
                 patience = min(patience * 2, self._patience())
         finally:
             with self.alone():
@@ -304,14 +304,9 @@ class Scheduler:
         """Let virtual time pass with everything that is due in it, as if the world slept."""
         self.wait(lambda: False, self.clock.now + round(seconds * 1e9))
 
-    def _really_sleep(self, seconds: float) -> None:
+    def _really_sleep(self, seconds: float, sleep: Callable[[float], None] = real.sleep) -> None:
         began = real.monotonic_ns()
-        real.sleep(seconds)
-        self._note_sleep(began)
-
-    def _rest(self, me: Waiter, seconds: float) -> None:
-        began = real.monotonic_ns()
-        me.bell.wait(seconds)
+        sleep(seconds)
         self._note_sleep(began)
 
     def _note_sleep(self, began: int) -> None:

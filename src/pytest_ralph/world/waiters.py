@@ -50,17 +50,20 @@ class Waiter:
 
     def is_due(self, now: int) -> bool:
         """Whether the wait is over, even if its thread has not noticed yet."""
-        return self.over or (self.deadline is not None and self.deadline <= now) or bool(self.ready())
+        return self.over or self._is_late(now) or bool(self.ready())
 
     def ends_by(self, limit: int, now: int) -> bool:
         """Whether the wait is over, or is sure to be at some moment."""
-        return (self.deadline is not None and self.deadline <= limit) or self.is_due(now)
+        return self._is_late(limit) or self.is_due(now)
 
     def outcome(self, now: int) -> bool | None:
         """The same as its own thread asks: True for ready, False for late, None while it goes on."""
         if self.ready():
             return True
-        return False if self.deadline is not None and self.deadline <= now else None
+        return False if self._is_late(now) else None
+
+    def _is_late(self, moment: int) -> bool:
+        return self.deadline is not None and self.deadline <= moment
 
 
 class Ticket:
