@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import concurrent.futures
 import contextlib
 import functools
@@ -591,6 +592,21 @@ def test_threads_get_a_lock_in_the_order_they_came(world: World, live: Live):
     live(come)
 
     assert order == list(range(8))
+
+
+def test_a_thread_that_does_nothing_but_take_a_lock(live: Live):
+    """Nothing of Python has called it."""
+    lock = locked()
+
+    def call() -> None:
+        _thread.start_new_thread(lock.acquire, ())
+        time.sleep(1)
+        lock.release()
+        time.sleep(1)
+
+    live(call)
+
+    assert lock.locked()
 
 
 def test_locks_of_a_trace_function_are_real(world: World, live: Live):
