@@ -48,8 +48,13 @@ class Stage(Protocol):
             memory: Whether to measure the memory that a call uses, in one more call.
         """
 
-    def census(self) -> None:
-        """Count what the process has open, and put that on the timeline."""
+    def census(self, *, closely: bool = False) -> None:
+        """Count what the process has open, and put that on the timeline.
+
+        Args:
+            closely: Whether to tell which lines have allocated what is held, which makes all calls that
+                follow several times as slow.
+        """
 
     def call_at_once(self, callers: int) -> list[CallEnded]:
         """Call the test body several times at the same moment, and tell how each of the calls ended."""

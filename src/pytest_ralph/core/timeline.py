@@ -602,14 +602,18 @@ class Counted(Event):
         sockets: Open sockets.
         threads: Threads that run.
         tasks: Tasks of asyncio that are not done.
-        memory: Memory that was allocated since the first census and is held, by line.
+        memory: Memory that was allocated since lines were first asked for and is held, by line; None where
+            they were not.
+        added: Where lines were not asked for, how much more than at the census before all those hold that
+            hold more.
     """
 
     files: tuple[Opened, ...] = ()
     sockets: tuple[Opened, ...] = ()
     threads: tuple[Opened, ...] = ()
     tasks: tuple[Opened, ...] = ()
-    memory: tuple[Held, ...] = ()
+    memory: tuple[Held, ...] | None = None
+    added: Held | None = None
 
     def text(self) -> str:
         counts = {"files": self.files, "sockets": self.sockets, "threads": self.threads, "tasks": self.tasks}

@@ -415,13 +415,13 @@ class Directed:
             self.player.body(arguments)
         return (time.process_time() - began) / calls
 
-    def census(self) -> None:
+    def census(self, *, closely: bool = False) -> None:
         """Count what the process has open."""
         world = self.player.world
         world.scheduler.settle()
         if self._census is None:
             self._census = Census(self.player.locator, world.network.host)
-        world.recorder.add(Counted, **self._census.take())
+        world.recorder.add(Counted, **self._census.take(closely=closely))
 
     def close(self) -> None:
         """Stop what was begun for this play."""

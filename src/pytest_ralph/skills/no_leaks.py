@@ -1,8 +1,8 @@
 """Skill ``no_leaks``: what a call opens it closes, and what it allocates it lets go of.
 
 The call is made again and again, healthy and in trouble, and what the process has open is counted before,
-in the middle and after. What has grown in both halves is suspected, and the calls go on, for so long that
-pools and caches are full: a leak is what goes on growing then.
+in the middle and after. What has grown in both halves is suspected: that is looked at once more, line by
+line, and the calls go on for so long that pools and caches are full. A leak is what goes on growing then.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ _KINDS = ("files", "sockets", "threads", "tasks")
 # SQLAlchemy 15), and `functools.lru_cache` 128 unless it is told otherwise. What still grows then is a leak.
 _FILLED = 16
 _FILLED_MEMORY = 140
+# An object of its own is two or more, as a rule: it, and what it is made of.
+_OBJECTS = 2
 # Bytes by which one object that only gets larger does so, for each five calls.
 _LARGER = 16
 _TROUBLE = (("status-503", Status(503)), ("hang", Hang()), ("refused", Refuse()))
@@ -48,19 +50,26 @@ class Again:
         """Inject what there is, and call."""
         stage.inject()
         self._call(stage, _WARM_UP)
-        self._call(stage, self.calls // 2)
-        self._call(stage, self.calls - self.calls // 2)
-        done = self.calls
+        self._halves(stage)
+        if not _suspected(stage.timeline):
+            return
+        stage.census(closely=True)
+        self._halves(stage, closely=True)
+        done = 2 * self.calls
         for _ in range(2):
             if enough := _suspected(stage.timeline):
                 more = max(enough - done, enough // 4)
-                self._call(stage, more)
+                self._call(stage, more, closely=True)
                 done += more
 
-    def _call(self, stage: Stage, times: int) -> None:
+    def _halves(self, stage: Stage, *, closely: bool = False) -> None:
+        self._call(stage, self.calls // 2, closely=closely)
+        self._call(stage, self.calls - self.calls // 2, closely=closely)
+
+    def _call(self, stage: Stage, times: int, *, closely: bool = False) -> None:
         for _ in range(times):
             stage.call()
-        stage.census()
+        stage.census(closely=closely)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +100,7 @@ def _spans(timeline: Timeline) -> list[Span]:
         if isinstance(event, CallEnded):
             calls += 1
         elif isinstance(event, Counted):
-            if before is not None:
+            if before is not None and calls:
                 spans.append(Span(calls=calls, before=before, after=event))
             before, calls = event, 0
     return spans
@@ -102,7 +111,24 @@ def _suspected(timeline: Timeline) -> int:
     spans = _spans(timeline)
     if any(_grown(spans, kind) for kind in _KINDS):
         return _FILLED
-    return _FILLED_MEMORY if _held(spans) else 0
+    return _FILLED_MEMORY if _may_hold(spans) else 0
+
+
+def _may_hold(spans: Sequence[Span]) -> bool:
+    """Whether a line may hold more and more, as far as has been looked."""
+    if close := _looked_at_closely(spans):
+        return bool(_held(close))
+    # All that has been added, by whatever line: if that is too little then what any one line has added is.
+    added = [(span, span.after.added) for span in spans]
+    return all(
+        more and (more.count >= _OBJECTS * span.least or more.size >= _LARGER * span.least)
+        for span, more in added
+    )
+
+
+def _looked_at_closely(spans: Sequence[Span]) -> list[Span]:
+    """Those over which it is known what each line holds."""
+    return [span for span in spans if span.before.memory is not None and span.after.memory is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,7 +211,7 @@ def _grown(spans: Sequence[Span], kind: str) -> Sequence[Opened]:
 def _held(spans: Sequence[Span]) -> Sequence[Held]:
     """What each line of the code holds more in the end than before, if it has grown in all spans."""
     counts = [spans[0].before, *(span.after for span in spans)]
-    by_line = [{each.location: each for each in count.memory} for count in counts]
+    by_line = [{each.location: each for each in count.memory or ()} for count in counts]
 
     def held(number: int, line: Location | None) -> Held:
         return by_line[number].get(line) or Held(location=line, size=0, count=0)
@@ -193,10 +219,11 @@ def _held(spans: Sequence[Span]) -> Sequence[Held]:
     def grows(line: Location | None, number: int) -> bool:
         before, after = held(number, line), held(number + 1, line)
         more, least = after.size - before.size, spans[number].least
-        # Objects of its own are two or more, as a rule: it, and what it is made of. One that only gets larger
-        # (text, a buffer, a list of what is there anyway) takes a pointer or some characters for each call;
-        # many that are replaced by somewhat larger ones, as in a full cache, are none.
-        return more > 0 and (after.count - before.count >= 2 * least or more >= _LARGER * least * after.count)
+        # One that only gets larger (text, a buffer, a list of what is there anyway) takes a pointer or some
+        # characters for each call; many that are replaced by somewhat larger ones, as in a full cache, are
+        # none.
+        objects = after.count - before.count >= _OBJECTS * least
+        return more > 0 and (objects or more >= _LARGER * least * after.count)
 
     return [
         Held(
@@ -241,15 +268,16 @@ def _memory(spec: NoLeaks, play: Play) -> Verdict | None:
     other = next((kind for kind in _KINDS if _grown(spans, kind)), None)
     if other is not None:
         return untested(f"what is left open takes memory as well: see {other}", play.timeline)
-    grown = _held(spans)
+    close = _looked_at_closely(spans)
+    grown = _held(close) if close else ()
     if not grown:
         return PASSED
     most = max(grown, key=lambda each: each.size)
     observed = (
-        f"{amount(most.size)} more in {times(most.count, 'block')} after {_calls(spans)}, "
+        f"{amount(most.size)} more in {times(most.count, 'block')} after {_calls(close)}, "
         "allocated in this line"
     )
-    expected = f"no more memory held after {_calls(spans)} than before"
+    expected = f"no more memory held after {_calls(close)} than before"
     return failed(expected, observed, most.location, play.timeline)
 
 

@@ -27,9 +27,14 @@ from typing import Any
 from pytest_ralph.core.location import Location, Locator
 from pytest_ralph.core.timeline import Held, Opened
 
-_FRAMES = 30
+# Frames of each allocation that are kept, which is what a census costs: so many tell the simulated world from
+# other code, and so many lead from the depths of a library to the user's line.
+_FEW = 8
+_MANY = 30
 _OWN = str(Path(__file__).resolve().parent.parent) + os.sep
 _DIGITS = re.compile(r"\d+")
+
+_NOTHING = Held(location=None, size=0, count=0)
 
 Counts = dict[str, Any]
 
@@ -46,19 +51,28 @@ class Census:
         self._locator = locator
         self._host = host
         self._lines: dict[Iterable[Any], Location | None] = {}
+        self._last: dict[Any, Held] = {}
+        self._closely = False
         # What is there already is no leak: there is much of it, and it is not looked at again and again.
         gc.collect()
         self._frozen = gc.get_freeze_count() > 0
         gc.freeze()
-        self._tracing = tracemalloc.is_tracing()
-        if not self._tracing:
-            tracemalloc.start(_FRAMES)
+        self._frames = tracemalloc.get_traceback_limit() if tracemalloc.is_tracing() else 0
+        _trace(_FEW)
 
-    def take(self) -> Counts:
-        """Count, after what nobody holds any more has been collected."""
+    def take(self, *, closely: bool = False) -> Counts:
+        """Count, after what nobody holds any more has been collected.
+
+        Args:
+            closely: Whether to tell the lines that have allocated what is held, from now on.
+        """
         gc.collect()
+        if closely and not self._closely:
+            # What was allocated until now is no longer known, and so not counted.
+            _trace(_MANY)
+            self._closely = True
         found = list(gc.get_objects())
-        held = tuple(self._held(found))
+        memory = self._memory(found)
         holders = _of(found, io.FileIO, _socket.socket)
         made = {number: self._maker(each) for each in holders if (number := _descriptor(each)) is not None}
         files, sockets = [], []
@@ -72,13 +86,12 @@ class Census:
             "sockets": tuple(sockets),
             "threads": tuple(self._threads()),
             "tasks": tuple(self._tasks(found)),
-            "memory": held,
+            **memory,
         }
 
     def close(self) -> None:
-        """Stop tracing what allocates memory, unless somebody else began it."""
-        if not self._tracing:
-            tracemalloc.stop()
+        """Trace what allocates memory no longer, or as somebody else did before."""
+        _trace(self._frames)
         if not self._frozen:
             gc.unfreeze()
 
@@ -98,32 +111,50 @@ class Census:
             self._lines[trace] = self._pick(mine)
         return self._lines[trace]
 
+    def _any_line(self, trace: Iterable[Any]) -> tuple[str, int, str] | None:
+        """The line that has allocated, whosever it is, None as above, if that can be seen in a few frames."""
+        for filename, _, _ in _frames(trace):
+            if filename.startswith(_OWN):
+                return None
+            if self._locator.is_user(filename):
+                break
+        return next(_frames(trace))
+
     def _pick(self, frames: Iterator[tuple[str, int, str]]) -> Location | None:
         # A frame costs some time to look at: no more of them than it takes.
         looked_at, again = itertools.tee(frames)
         found = self._locator.pick(looked_at)
         return found and replace(found, function=_function(again, found))
 
-    def _held(self, found: list[object]) -> Iterator[Held]:
-        """Memory by the user's line that allocated it.
+    def _memory(self, found: list[object]) -> Counts:
+        """What is held by line, or else how much has been added by all lines that hold more than before."""
+        if self._closely:
+            held = self._held(found, self._line)
+            return {"memory": tuple(replace(held[line], location=line) for line in sorted(held))}
+        last, self._last = self._last, self._held(found, self._any_line)
+        more = [(each, last.get(line, _NOTHING)) for line, each in self._last.items()]
+        size = sum(max(0, now.size - before.size) for now, before in more)
+        count = sum(max(0, now.count - before.count) for now, before in more)
+        return {"added": Held(location=None, size=size, count=count)}
+
+    def _held(self, found: list[object], line: Callable[[Iterable[Any]], Any]) -> dict[Any, Held]:
+        """Memory by what allocated it, as told by `line`; what that does not tell is left out.
 
         Objects that can hold others count whatever library made them, and anything else where a line of the
         user's made it itself: libraries, and what simulates time, keep some small things of their own.
         """
-        objects, blocks = defaultdict[Location, list[int]](list), defaultdict[Location, list[int]](list)
+        objects, blocks = defaultdict[Any, list[int]](list), defaultdict[Any, list[int]](list)
         for trace in tracemalloc.take_snapshot().traces:
             if self._locator.is_user(trace.traceback[-1].filename):
-                self._note(blocks, trace.traceback, trace.size)
+                blocks[line(trace.traceback)].append(trace.size)
         for each in found:
             if (made := tracemalloc.get_object_traceback(each)) is not None:
-                self._note(objects, made, object.__sizeof__(each))
-        for line in sorted({*objects, *blocks}):
-            sizes = max(objects.get(line, []), blocks.get(line, []), key=len)
-            yield Held(location=line, size=sum(sizes), count=len(sizes))
-
-    def _note(self, sizes: dict[Location, list[int]], trace: Iterable[Any], size: int) -> None:
-        if (line := self._line(trace)) is not None:
-            sizes[line].append(size)
+                objects[line(made)].append(object.__sizeof__(each))
+        held = {}
+        for place in {*objects, *blocks} - {None}:
+            sizes = max(objects.get(place, []), blocks.get(place, []), key=len)
+            held[place] = Held(location=None, size=sum(sizes), count=len(sizes))
+        return held
 
     def _socket(self, fd: int) -> str | None:
         """Name a socket; None for one of a simulated service."""
@@ -153,6 +184,13 @@ class Census:
             if not each.done():
                 name = getattr(each.get_coro(), "__qualname__", "?")
                 yield Opened(name=f"task {name}", location=self._maker(each))
+
+
+def _trace(frames: int) -> None:
+    """Trace allocations anew, with so many frames of each, or not at all."""
+    tracemalloc.stop()
+    if frames:
+        tracemalloc.start(frames)
 
 
 def _of(found: list[object], *wanted: type) -> list[Any]:
