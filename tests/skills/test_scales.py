@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.harness import Outcome, Project
@@ -85,6 +87,38 @@ def test_each_flaw_fails_its_own_criterion(
 
     assert outcome.not_passed() == not_passed, outcome.output
     assert outcome.code == 1
+    red = [name for name, status in not_passed.items() if status == "fail"]
+    if red in (["scales.growth"], ["scales.memory"]):
+        location = outcome.criterion(red[0])["evidence"]["location"]
+        assert location["file"].endswith("subjects/growth.py")
+        assert location["function"] in (call.partition("(")[0], "<listcomp>", "<genexpr>")
+
+
+def test_the_line_is_that_which_takes_most(project: Project):
+    project.write(
+        exports="""
+        def export(n):
+            rows = list(range(n))
+            total = sum(rows)
+            seen = []
+            for row in rows:
+                if row not in seen:
+                    seen.append(row)
+            return total, [str(row) for row in seen]
+        """,
+        test_it="""
+        from exports import export
+
+        @ralph.scales((500, 1_000, 2_000, 4_000))
+        def test_it(n):
+            export(n)
+        """,
+    )
+
+    evidence = project.run("--ralph").criterion("scales.growth")["evidence"]
+
+    assert evidence["location"] == {"file": "exports.py", "line": 7, "function": "export"}
+    assert re.search(r"; \d+% of it for \d+ in exports\.py:7 in export$", evidence["observed"])
 
 
 def test_requests_are_counted_exactly(project: Project):

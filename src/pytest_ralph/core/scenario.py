@@ -48,6 +48,15 @@ class Stage(Protocol):
             memory: Whether to measure the memory that a call uses, in one more call.
         """
 
+    def profile(self, arguments: Mapping[str, object], n: int, *, memory: bool = False) -> None:
+        """Call the test body once more, slowly, and put on the timeline which line of the user's takes most.
+
+        Args:
+            arguments: Arguments of the test to be passed with other values than those of its fixtures.
+            n: The amount of data that stands for.
+            memory: Whether to look at the memory in use at a time, rather than at processor time.
+        """
+
     def census(self, *, closely: bool = False) -> None:
         """Count what the process has open, and put that on the timeline.
 

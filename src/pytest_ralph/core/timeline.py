@@ -641,6 +641,25 @@ class Measured(Event):
         return f"{duration(self.seconds)} of processor time{memory} for n = {self.n}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Profiled(Event):
+    """It was found out which line of the user's takes most of a call.
+
+    Attributes:
+        n: The amount of data of that call.
+        memory: Whether it is the memory in use at a time, rather than processor time.
+        share: The line's part of the whole.
+    """
+
+    n: int
+    memory: bool = False
+    share: float = 0.0
+
+    def text(self) -> str:
+        what = "memory" if self.memory else "processor time"
+        return f"{self.share:.0%} of the {what} for n = {self.n} in one line"
+
+
 def named(kind: type) -> str:
     """The name of a class, with its module unless it is a built-in.
 

@@ -14,7 +14,7 @@ import random
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 
@@ -38,6 +38,7 @@ from pytest_ralph.core.timeline import (
     Loaded,
     Measured,
     Mocked,
+    Profiled,
     Requested,
     Spared,
     Stuck,
@@ -47,6 +48,7 @@ from pytest_ralph.core.timeline import (
 )
 from pytest_ralph.engine.body import Body
 from pytest_ralph.engine.entry import followed
+from pytest_ralph.engine.hotspot import Hotspot
 from pytest_ralph.engine.load import Load, Meter, measured
 from pytest_ralph.engine.quiet import unheard
 from pytest_ralph.world.census import Census
@@ -392,20 +394,19 @@ class Directed:
 
     def _allocated(self, arguments: Mapping[str, object]) -> int:
         """The most bytes that one call has allocated at a time."""
-        import tracemalloc
-
-        gc.collect()
-        mine = not tracemalloc.is_tracing()
-        if mine:
-            tracemalloc.start()
-        try:
-            tracemalloc.reset_peak()
-            before = tracemalloc.get_traced_memory()[0]
+        with _peak_of_memory() as peak:
+            before = peak()
             self._timed(arguments, 1)
-            return max(1, tracemalloc.get_traced_memory()[1] - before)
-        finally:
-            if mine:
-                tracemalloc.stop()
+            return max(1, peak() - before)
+
+    def profile(self, arguments: Mapping[str, object], n: int, *, memory: bool = False) -> None:
+        """Call the test body once more, line by line, and put on the timeline which takes most."""
+        with _peak_of_memory() if memory else nullcontext(time.process_time_ns) as amount:
+            hotspot = Hotspot(self.player.locator, amount)
+            with suppress(*_OUTCOMES), hotspot.watched():
+                self._timed(arguments, 1)
+        location, share = hotspot.found
+        self.player.world.recorder.add(Profiled, n=n, memory=memory, location=location, share=share)
 
     def _timed(self, arguments: Mapping[str, object], calls: int) -> float:
         """Processor seconds of one call, on average."""
@@ -555,6 +556,23 @@ class Directed:
     def _next(self) -> int:
         number, self.calls = self.calls, self.calls + 1
         return number
+
+
+@contextmanager
+def _peak_of_memory() -> Iterator[Callable[[], int]]:
+    """A block with what tells the most bytes that were allocated at a time in it, until then."""
+    import tracemalloc
+
+    gc.collect()
+    mine = not tracemalloc.is_tracing()
+    if mine:
+        tracemalloc.start()
+    try:
+        tracemalloc.reset_peak()
+        yield lambda: tracemalloc.get_traced_memory()[1]
+    finally:
+        if mine:
+            tracemalloc.stop()
 
 
 def _can_be_aimed(fault: Fault, target: Target) -> bool:

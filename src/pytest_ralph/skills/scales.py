@@ -15,7 +15,7 @@ from typing import Any
 from pytest_ralph.core.quantity import amount, duration
 from pytest_ralph.core.scenario import Scenario, Stage
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed, untested
-from pytest_ralph.core.timeline import CallEnded, Died, Measured
+from pytest_ralph.core.timeline import CallEnded, Died, Measured, Profiled
 from pytest_ralph.marker import Decorator, attach
 
 GROWTHS: Mapping[str, Callable[[float], float]] = {
@@ -30,27 +30,12 @@ GROWTHS: Mapping[str, Callable[[float], float]] = {
 TOLERANCE = 0.3
 # What a call costs beside the code under test is less than a tenth of this many seconds.
 FLOOR = 0.001
+# Line by line a call takes up to some hundred times as long, and longer while memory is traced: none is looked at
+# so that takes more seconds.
+_QUICK = 0.02
+_QUICK_TRACED = 0.005
 # What the simulated world allocates in a call beside it is less than a tenth of this many bytes.
 MEMORY_FLOOR = 128 * 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sizes:
-    """The course: the body is measured with one size after another, and no further than it succeeds.
-
-    Attributes:
-        sizes: The sizes.
-        memory: Whether memory is measured as well.
-    """
-
-    sizes: tuple[int, ...]
-    memory: bool = False
-
-    def play(self, stage: Stage) -> None:
-        """Measure."""
-        for size in self.sizes:
-            if stage.measure({"n": size}, size, memory=self.memory).error:
-                return
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +56,12 @@ class Scales:
             "memory": self.memory,
             "requests": self.requests,
         }
+
+    @property
+    def costs(self) -> tuple[Cost, ...]:
+        """What is judged by its slope, the memory last."""
+        memory = () if self.memory is None else (Cost(growth=self.memory, memory=True),)
+        return (Cost(growth=self.at_most), *memory)
 
     @property
     def provided(self) -> Mapping[str, object]:
@@ -127,9 +118,10 @@ def _spec(sizes: object, at_most: object, memory: object, requests: object) -> S
 
 
 def _played(spec: Scales) -> tuple[Scenario, ...]:
-    memory = spec.memory is not None
-    name = f"sizes-{'-'.join(map(str, spec.sizes))}{'-with-memory' if memory else ''}"
-    course = Sizes(sizes=spec.sizes, memory=memory)
+    costs = spec.costs
+    growths = "-".join(f"{'memory' if cost.memory else 'time'}-{cost.growth}" for cost in costs)
+    name = f"sizes-{'-'.join(map(str, spec.sizes))}-{growths.replace(' ', '-').replace('^', '')}"
+    course = Sizes(sizes=spec.sizes, costs=costs)
     return (Scenario(id=name, course=course, isolated=True, realtime=True),)
 
 
@@ -148,41 +140,83 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Something that calls with more data cost more of.
+    """Something that calls with more data cost more of: processor time, or memory.
 
     Attributes:
-        name: What it is.
-        of: How much of it a call took.
-        shown: An amount of it as text.
-        floor: Amounts below this say nothing.
         growth: How it may grow.
+        memory: Whether it is memory.
     """
 
-    name: str
-    of: Callable[[Measured], float]
-    shown: Callable[[float], str]
-    floor: float
     growth: str
+    memory: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is."""
+        return "memory" if self.memory else "processor time"
+
+    @property
+    def floor(self) -> float:
+        """Amounts below this say nothing."""
+        return MEMORY_FLOOR if self.memory else FLOOR
+
+    def of(self, each: Measured) -> float:
+        """How much of it a call took."""
+        return each.memory if self.memory else each.seconds
+
+    def shown(self, found: Sequence[Measured]) -> str:
+        """How much calls took, as text."""
+        text: Callable[[float], str] = amount if self.memory else duration
+        return ", ".join(f"{text(self.of(each))} for {each.n}" for each in found)
+
+    def tells(self, found: Sequence[Measured]) -> bool:
+        """Whether enough of the calls took enough of it to tell how it grows."""
+        costly = self._costly(found)
+        return bool(costly) and costly[-1].n >= 4 * costly[0].n
+
+    def slope(self, found: Sequence[Measured]) -> float:
+        """By which power it grows, at least; 0 if no call took enough of it to tell."""
+        if not self._costly(found):
+            return 0.0
+        return slope([(each.n, max(self.of(each), self.floor)) for each in self._points(found)])
+
+    def allowed(self, found: Sequence[Measured]) -> float:
+        """By which power it may grow."""
+        growth = GROWTHS[self.growth]
+        return slope([(each.n, growth(each.n)) for each in self._points(found)]) + TOLERANCE
+
+    def _costly(self, found: Sequence[Measured]) -> Sequence[Measured]:
+        return [each for each in found if self.of(each) >= self.floor]
+
+    def _points(self, found: Sequence[Measured]) -> Sequence[Measured]:
+        # What took none took less than can be told: as if it had taken that much, the growth is at least so.
+        return self._costly(found) if self.tells(found) else found
 
 
-def _time(spec: Scales) -> Cost:
-    return Cost(
-        name="processor time",
-        of=lambda each: each.seconds,
-        shown=duration,
-        floor=FLOOR,
-        growth=spec.at_most,
-    )
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """The course: the body is measured with one size after another, and no further than it succeeds.
 
+    Attributes:
+        sizes: The sizes.
+        costs: What is judged. Where it grows too fast, the line that takes most of it is looked for.
+    """
 
-def _memory(spec: Scales) -> Cost:
-    return Cost(
-        name="memory",
-        of=lambda each: each.memory,
-        shown=amount,
-        floor=MEMORY_FLOOR,
-        growth=spec.memory or "n",
-    )
+    sizes: tuple[int, ...]
+    costs: tuple[Cost, ...]
+
+    def play(self, stage: Stage) -> None:
+        """Measure."""
+        memory = any(cost.memory for cost in self.costs)
+        for size in self.sizes:
+            if stage.measure({"n": size}, size, memory=memory).error:
+                return
+        found = stage.timeline.of(Measured)
+        for cost in self.costs:
+            longest = _QUICK_TRACED if cost.memory else _QUICK
+            quick = [each.n for each in found if each.seconds <= longest]
+            if quick and cost.slope(found) > cost.allowed(found):
+                stage.profile({"n": quick[-1]}, quick[-1], memory=cost.memory)
 
 
 def _grows(cost: Callable[[Scales], Cost]) -> Callable[[Scales, Play], Verdict | None]:
@@ -192,31 +226,22 @@ def _grows(cost: Callable[[Scales], Cost]) -> Callable[[Scales, Play], Verdict |
 def _growth(cost: Cost, spec: Scales, play: Play) -> Verdict | None:
     """What calls cost grows as it may."""
     found = play.timeline.of(Measured)
-    shown = ", ".join(f"{cost.shown(cost.of(each))} for {each.n}" for each in found)
     if len(found) < len(spec.sizes):
         return untested("not every size could be measured: see handles-largest", play.timeline)
-    costly = [each for each in found if cost.of(each) >= cost.floor]
-    growth = GROWTHS[cost.growth]
-    if not costly:
-        reason = f"the calls take too little {cost.name} to tell ({shown}): use larger sizes"
-        return untested(reason, play.timeline)
-    enough = costly[-1].n >= 4 * costly[0].n
-    # What took none took less than can be told: as if it had taken that much, the growth is at least so.
-    costly = costly if enough else found
-    points = [(float(each.n), max(cost.of(each), cost.floor)) for each in costly]
-    allowed = slope([(n, growth(n)) for n, _ in points]) + TOLERANCE
-    measured = slope(points)
+    measured, allowed, shown = cost.slope(found), cost.allowed(found), cost.shown(found)
     if measured > allowed:
-        last = play.timeline.of(CallEnded)
+        most = [each for each in play.timeline.of(Profiled) if each.memory == cost.memory and each.location]
+        where = f"; {most[0].share:.0%} of it for {most[0].n} in {most[0].location}" if most else ""
         return failed(
             f"{cost.name} grows as {cost.growth}: by a power of at most {allowed:.1f}",
-            f"it grows by a power of {measured:.1f}: {shown}",
-            last[-1].location if last else None,
+            f"it grows by a power of {measured:.1f}: {shown}{where}",
+            most[0].location if most else None,
             play.timeline,
         )
-    if not enough:
-        reason = f"too few of the calls take enough {cost.name} to tell ({shown}): use larger sizes"
-        return untested(reason, play.timeline)
+    if not cost.tells(found):
+        return untested(
+            f"too few of the calls take enough {cost.name} to tell ({shown}): use larger sizes", play.timeline
+        )
     return PASSED
 
 
@@ -279,7 +304,7 @@ SKILL = Skill(
             kind="pass",
             text=lambda spec: f"processor time grows with n as {spec.at_most}",
             scenarios=_played,
-            judge=_grows(_time),
+            judge=_grows(lambda spec: spec.costs[0]),
             timing=False,
             outlives=True,
             fix=lambda spec: (
@@ -302,7 +327,7 @@ SKILL = Skill(
             kind="pass",
             text=lambda spec: f"memory in use grows with n as {spec.memory}",
             scenarios=_played,
-            judge=_grows(_memory),
+            judge=_grows(lambda spec: spec.costs[-1]),
             timing=False,
             outlives=True,
             applies=lambda spec: spec.memory is not None,
