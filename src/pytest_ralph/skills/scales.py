@@ -30,8 +30,8 @@ GROWTHS: Mapping[str, Callable[[float], float]] = {
 TOLERANCE = 0.3
 # What a call costs beside the code under test is less than a tenth of this many seconds.
 FLOOR = 0.001
-# Line by line a call takes up to some hundred times as long, and longer while memory is traced: none is looked at
-# so that takes more seconds.
+# Line by line a call takes up to some hundred times as long, and longer while memory is traced: calls that
+# take more seconds are not looked at so.
 _QUICK = 0.02
 _QUICK_TRACED = 0.005
 # What the simulated world allocates in a call beside it is less than a tenth of this many bytes.
