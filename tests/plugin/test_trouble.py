@@ -348,6 +348,7 @@ def test_wrong_answers_and_faults_point_at_the_users_line(project: Project):
     for line, message in (
         ("api.get('v1/charges')", "expected a path such as '/v1/charges', got 'v1/charges'"),
         ("api.get('http://other.example/x')", "expected a path such as"),
+        ("api.get('/v1/rates/{currency}/now')", "write re.compile('/v1/rates/[^/]+/now') for any value"),
         ("api.inject('503')", "inject needs a fault such as ralph.faults.Hang(), got '503'"),
         ("api.inject(ralph.faults.Hang(), times=0)", "times must be a whole number from 1, got 0"),
         ("ralph.faults.Status(99)", "Status needs a status code from 200 to 599, got 99"),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _PORTS = {"http": 80, "https": 443}
+_TEMPLATE = re.compile(r"\{[^{}/]*\}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,6 +227,10 @@ class Upstream(Injectable):
     def _absolute(self, url: str | Pattern[str] | None) -> str | Pattern[str]:
         if isinstance(url, Pattern):
             return self._absolute_pattern(url)
+        if isinstance(url, str) and _TEMPLATE.search(url):
+            # Clients send braces in percent encoding: such a path would never be asked for.
+            instead = f"re.compile({_TEMPLATE.sub('[^/]+', url)!r})"
+            raise ValueError(f"{self!r}: a path is no template: write {instead} for any value, got {url!r}")
         if isinstance(url, str) and url.startswith("/"):
             return self.url + url
         if isinstance(url, str) and url.startswith(self.url):
