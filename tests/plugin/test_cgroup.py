@@ -1,18 +1,16 @@
 """Control groups.
 
 Here a directory of plain files takes the place of the kernel's: it shows that the right things are written
-and read, and nothing about the kernel. The test at the end wants the kernel's own, in a directory that the
-environment names, which is there in the guest that ``make test-cgroup`` starts.
+and read, and nothing about the kernel. The kernel's own are tested in ``tests/guest``.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
 
-# Inner runs forget what they import, and numpy cannot be imported twice.
-import numpy as np  # noqa: F401
 import pytest
 
 from pytest_ralph.core.scenario import MemoryCap
@@ -37,7 +35,6 @@ FILES = {
         "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n",
     },
 }
-DELEGATED = os.environ.get("RALPH_TEST_CGROUP")
 
 
 @pytest.fixture(params=[V2, V1], ids=["v2", "v1"])
@@ -124,51 +121,10 @@ def test_what_cannot_be_used_is_refused_with_a_reason(project: Project, parent: 
 
 
 def test_a_directory_of_somebody_elses_is_refused(parent: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(os, "access", lambda *_: False)
+    def refused(*_: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "mkdir", refused)
 
     with pytest.raises(ValueError, match="is not delegated to this user"):
         hierarchy(str(parent))
-
-
-@pytest.mark.skipif(
-    not DELEGATED, reason="needs a delegated control group in RALPH_TEST_CGROUP: make test-cgroup"
-)
-@pytest.mark.parametrize(
-    ("call", "red"),
-    [
-        ("one_block(49)", set()),
-        ("one_block(51)", {"peak-under-limit", "survives-cap", "oom-killed"}),
-        ("shared_map(51)", {"peak-under-limit", "survives-cap", "oom-killed"}),
-        ("threads(51)", {"peak-under-limit", "survives-cap", "oom-killed"}),
-        ("child_process(45)", set()),
-        ("helper_is_killed()", {"oom-killed"}),
-    ],
-)
-def test_the_kernel_holds_processes_to_their_limit(project: Project, call: str, red: set[str]):
-    project.write(
-        test_it=f"""
-        from tests.subjects import memory
-
-        @ralph.memory_limit("50 MiB")
-        def test_it():
-            memory.{call}
-
-        @ralph.feature("other")
-        @ralph.memory_limit("50 MiB")
-        def test_other():
-            memory.one_block(1)
-        """
-    )
-
-    outcome = project.run("--ralph", f"--ralph-cgroup={DELEGATED}")
-
-    mine, other = (
-        {each["id"].partition(".")[2]: each for each in skill["criteria"]}
-        for skill in sorted(outcome.whole["skills"], key=lambda skill: skill["feature"] == "other")
-    )
-    assert {name for name, each in mine.items() if each["status"] == "fail"} == red, outcome.output
-    # The run goes on.
-    assert {each["status"] for each in other.values()} == {"pass"}
-    if "oom-killed" in red:
-        assert "control group v2" in mine["oom-killed"]["evidence"]["observed"]
-    assert [each.name for each in Path(str(DELEGATED)).iterdir() if each.is_dir()] == []
