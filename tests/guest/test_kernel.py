@@ -6,65 +6,19 @@ and as an ordinary user. Nowhere else is there a directory that tests may use.
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 # Inner runs forget what they import, and numpy cannot be imported twice.
 import numpy as np  # noqa: F401
-import pytest
 
 from pytest_ralph.core.scenario import MemoryCap
 from pytest_ralph.world.cgroup import V1, V2, hierarchy
 from pytest_ralph.world.memory import Meter
+from tests.guest.groups import CLOSED, closed, delegated, groups, is_v2
 from tests.harness import Project
 
 ALL = {"peak-under-limit", "survives-cap", "oom-killed"}
-# The directory that is given to this user.
-DELEGATED = os.environ.get("RALPH_TEST_CGROUP")
-# Another, and words of the reason why it cannot be used: "/sys/fs/cgroup/other:no group can be made".
-CLOSED = os.environ.get("RALPH_TEST_CGROUP_CLOSED")
-
-delegated = pytest.mark.skipif(not DELEGATED, reason="needs a control group: make test-cgroup")
-closed = pytest.mark.skipif(not CLOSED, reason="needs a control group that is closed: make test-cgroup")
-
-
-def _is_v2(directory: Path) -> bool:
-    return (directory / "cgroup.controllers").exists()
-
-
-def _groups(directory: Path) -> list[str]:
-    return sorted(each.name for each in directory.iterdir() if each.is_dir() and each.name != "pytest")
-
-
-@pytest.fixture
-def directory() -> Path:
-    """The directory that is given to this user; nothing is left in it but the group of pytest itself."""
-    return Path(str(DELEGATED))
-
-
-@pytest.fixture
-def inner(directory: Path) -> Iterator[Path]:
-    """A group in it, in which groups may be made."""
-    path = directory / "inner"
-    path.mkdir()
-    if _is_v2(path):
-        (path / "cgroup.subtree_control").write_text("+memory")
-    yield path
-    for each in sorted(path.rglob("*"), reverse=True):
-        if each.is_dir():
-            each.rmdir()
-    path.rmdir()
-
-
-def _refused(path: Path) -> str:
-    before = _groups(path)
-    with pytest.raises(ValueError, match=str(path)) as error:
-        hierarchy(str(path))
-    # What was made to try it out is gone.
-    assert _groups(path) == before
-    return str(error.value)
 
 
 @delegated
@@ -98,9 +52,9 @@ def test_{number}():
     }
     assert came == calls, outcome.output
     killed = [outcome.of(call)["memory-limit.oom-killed"] for call, red in calls.items() if red]
-    version = 2 if _is_v2(directory) else 1
+    version = 2 if is_v2(directory) else 1
     assert all(f"control group v{version}" in each["evidence"]["observed"] for each in killed)
-    assert _groups(directory) == []
+    assert groups(directory) == []
 
 
 @delegated
@@ -117,7 +71,7 @@ def test_a_process_that_has_too_much_already_is_killed(project: Project, directo
 
     assert outcome.code == 1
     assert "was killed for the memory it used" in outcome.output
-    assert _groups(directory) == []
+    assert groups(directory) == []
 
 
 @delegated
@@ -141,81 +95,7 @@ def test_a_meter_without_a_kill_tells_of_none(inner: Path):
 
     assert meter.killed == ""
     meter.close()
-    assert _groups(inner) == []
-
-
-@delegated
-def test_a_directory_without_room_is_refused(inner: Path):
-    if not _is_v2(inner):
-        # There is no such limit; what there is instead is that killing is switched off for all groups in it.
-        (inner / "memory.oom_control").write_text("1")
-        group = hierarchy(str(inner)).group()
-        assert group.limit(1 << 20)
-        assert "oom_kill_disable 0" in (group.path / "memory.oom_control").read_text()
-        group.close()
-        return
-    (inner / "cgroup.max.descendants").write_text("0")
-    assert "as many as its cgroup.max.descendants" in _refused(inner)
-    (inner / "cgroup.max.descendants").write_text("max")
-    group = hierarchy(str(inner)).group()
-    group.close()
-
-
-@delegated
-def test_a_directory_that_hands_no_memory_on_is_refused(inner: Path):
-    if not _is_v2(inner):
-        # All groups have all controllers there: groups in groups are as good.
-        (inner / "group").mkdir()
-        assert hierarchy(str(inner / "group")).files is V1
-        return
-    plain = inner / "plain"
-    threads = plain / "threads"
-    below = plain / "below"
-    for path in (plain, threads, below):
-        path.mkdir()
-    assert "does not hand the memory controller on" in _refused(plain)
-    assert "has no memory controller" in _refused(below)
-    (threads / "cgroup.type").write_text("threaded")
-    assert "'domain threaded'" in _refused(plain)
-    assert "'threaded'" in _refused(threads)
-    assert "'domain invalid'" in _refused(below)
-
-
-@delegated
-def test_a_frozen_directory_is_refused(inner: Path):
-    if not _is_v2(inner):
-        # Freezing is a hierarchy of its own there.
-        assert not (inner / "cgroup.freeze").exists()
-        return
-    (inner / "cgroup.freeze").write_text("1")
-    assert "is that frozen?" in _refused(inner)
-    (inner / "cgroup.freeze").write_text("0")
-
-
-@delegated
-def test_a_full_directory_is_told_of_when_the_run_is_under_way(project: Project, inner: Path):
-    if not _is_v2(inner):
-        assert not (inner / "cgroup.max.descendants").exists()
-        return
-    project.write(
-        test_it=f"""
-        from pathlib import Path
-
-        @pytest.fixture
-        def full():
-            Path("{inner}/cgroup.max.descendants").write_text("0")
-
-        @ralph.memory_limit("50 MiB")
-        def test_it(full):
-            pass
-        """
-    )
-
-    outcome = project.run("--ralph", f"--ralph-cgroup={inner}")
-
-    assert outcome.code == 1
-    assert "not judged: --ralph-cgroup: no more groups can be made" in outcome.output
-    assert "Traceback" not in outcome.output
+    assert groups(inner) == []
 
 
 @delegated
@@ -233,7 +113,7 @@ def test_threads_do_not_keep_a_directory_from_being_tried_out(inner: Path):
 @closed
 def test_a_closed_directory_is_refused(project: Project):
     name, _, reason = str(CLOSED).partition(":")
-    before = _groups(Path(name))
+    before = groups(Path(name))
     project.write(
         test_it="""
         @ralph.memory_limit("50 MiB")
@@ -247,4 +127,4 @@ def test_a_closed_directory_is_refused(project: Project):
     assert outcome.code == 4
     assert f"--ralph-cgroup: {reason}" in outcome.output.replace("\n", " "), outcome.output
     assert "Traceback" not in outcome.output
-    assert _groups(Path(name)) == before
+    assert groups(Path(name)) == before

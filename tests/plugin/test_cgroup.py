@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +129,61 @@ def test_a_directory_of_somebody_elses_is_refused(parent: Path, monkeypatch: pyt
 
     with pytest.raises(ValueError, match="is not delegated to this user"):
         hierarchy(str(parent))
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
+    """Has the kernel refuse what is written to files of a name."""
+    opened = os.open
+
+    def refuse(name: str, number: int) -> None:
+        def open_(path: Any, *more: Any, **most: Any) -> int:
+            if str(path).endswith(f"/{name}"):
+                raise OSError(number, os.strerror(number))
+            return opened(path, *more, **most)
+
+        monkeypatch.setattr(os, "open", open_)
+
+    return refuse
+
+
+def test_a_directory_that_no_process_may_enter_is_refused(
+    parent: Path, files: Files, refusing: Callable[[str, int], None]
+):
+    refusing("cgroup.procs", errno.EACCES)
+
+    with pytest.raises(ValueError, match=r"no process can be moved into a group in .*: Permission") as error:
+        hierarchy(str(parent))
+
+    assert ("start pytest in a group in" in str(error.value)) is (files is V2)
+    assert [each for each in parent.iterdir() if each.is_dir()] == []
+
+
+def test_a_directory_whose_groups_take_no_limit_is_refused(
+    parent: Path, files: Files, refusing: Callable[[str, int], None]
+):
+    refusing(files.limit, errno.EINVAL)
+
+    with pytest.raises(ValueError, match=r"no limit can be set in a group in .*: .*Invalid argument"):
+        hierarchy(str(parent))
+
+
+def test_a_kernel_that_does_not_count_kills_is_refused(
+    parent: Path, files: Files, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(FILES[files], files.events, "oom_kill_disable 0\nunder_oom 0\n")
+
+    with pytest.raises(ValueError, match=r"takes Linux 4\.13"):
+        hierarchy(str(parent))
+
+
+def test_a_limit_that_is_exceeded_already_is_told_of(
+    parent: Path, files: Files, refusing: Callable[[str, int], None]
+):
+    group = hierarchy(str(parent)).group()
+    assert group.limit(1000)
+
+    refusing(files.limit, errno.EBUSY)
+
+    assert not group.limit(1000)
+    group.close()

@@ -186,6 +186,7 @@ def _try(group: Group) -> None:
     Raises:
         ValueError: It cannot; the text says why.
     """
+    moved = f"a process that was moved into a group in {group.path.parent}"
     reader, writer = os.pipe()
     with warnings.catch_warnings():
         # Python 3.12 and newer warn if there are threads: this child needs none of their locks.
@@ -200,14 +201,14 @@ def _try(group: Group) -> None:
     try:
         ready, _, _ = select.select([reader], [], [], _PATIENCE)
         told = (
-            os.read(reader, select.PIPE_BUF).decode() if ready else "!it stands still there: is that frozen?"
+            os.read(reader, select.PIPE_BUF).decode() if ready else f"!{moved} stands still: is that frozen?"
         )
     finally:
         os.close(reader)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     if told != "!":
-        raise ValueError(told[1:] or f"a process that was moved into a group in {group.path.parent} has died")
+        raise ValueError(told[1:] or f"{moved} has died")
 
 
 def _hindrance(group: Group) -> str:
