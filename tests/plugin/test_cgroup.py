@@ -1,18 +1,17 @@
 """Control groups.
 
 Here a directory of plain files takes the place of the kernel's: it shows that the right things are written
-and read, and nothing about the kernel. The test at the end wants the kernel's own, in a directory that the
-environment names, which is there in the guest that ``make test-cgroup`` starts.
+and read, and nothing about the kernel. The kernel's own are tested in ``tests/guest``.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# Inner runs forget what they import, and numpy cannot be imported twice.
-import numpy as np  # noqa: F401
 import pytest
 
 from pytest_ralph.core.scenario import MemoryCap
@@ -37,7 +36,6 @@ FILES = {
         "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n",
     },
 }
-DELEGATED = os.environ.get("RALPH_TEST_CGROUP")
 
 
 @pytest.fixture(params=[V2, V1], ids=["v2", "v1"])
@@ -124,51 +122,68 @@ def test_what_cannot_be_used_is_refused_with_a_reason(project: Project, parent: 
 
 
 def test_a_directory_of_somebody_elses_is_refused(parent: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(os, "access", lambda *_: False)
+    def refused(*_: Any) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "mkdir", refused)
 
     with pytest.raises(ValueError, match="is not delegated to this user"):
         hierarchy(str(parent))
 
 
-@pytest.mark.skipif(
-    not DELEGATED, reason="needs a delegated control group in RALPH_TEST_CGROUP: make test-cgroup"
-)
-@pytest.mark.parametrize(
-    ("call", "red"),
-    [
-        ("one_block(49)", set()),
-        ("one_block(51)", {"peak-under-limit", "survives-cap", "oom-killed"}),
-        ("shared_map(51)", {"peak-under-limit", "survives-cap", "oom-killed"}),
-        ("threads(51)", {"peak-under-limit", "survives-cap", "oom-killed"}),
-        ("child_process(45)", set()),
-        ("helper_is_killed()", {"oom-killed"}),
-    ],
-)
-def test_the_kernel_holds_processes_to_their_limit(project: Project, call: str, red: set[str]):
-    project.write(
-        test_it=f"""
-        from tests.subjects import memory
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
+    """Has the kernel refuse what is written to files of a name."""
+    opened = os.open
 
-        @ralph.memory_limit("50 MiB")
-        def test_it():
-            memory.{call}
+    def refuse(name: str, number: int) -> None:
+        def open_(path: Any, *more: Any, **most: Any) -> int:
+            if str(path).endswith(f"/{name}"):
+                raise OSError(number, os.strerror(number))
+            return opened(path, *more, **most)
 
-        @ralph.feature("other")
-        @ralph.memory_limit("50 MiB")
-        def test_other():
-            memory.one_block(1)
-        """
-    )
+        monkeypatch.setattr(os, "open", open_)
 
-    outcome = project.run("--ralph", f"--ralph-cgroup={DELEGATED}")
+    return refuse
 
-    mine, other = (
-        {each["id"].partition(".")[2]: each for each in skill["criteria"]}
-        for skill in sorted(outcome.whole["skills"], key=lambda skill: skill["feature"] == "other")
-    )
-    assert {name for name, each in mine.items() if each["status"] == "fail"} == red, outcome.output
-    # The run goes on.
-    assert {each["status"] for each in other.values()} == {"pass"}
-    if "oom-killed" in red:
-        assert "control group v2" in mine["oom-killed"]["evidence"]["observed"]
-    assert [each.name for each in Path(str(DELEGATED)).iterdir() if each.is_dir()] == []
+
+def test_a_directory_that_no_process_may_enter_is_refused(
+    parent: Path, files: Files, refusing: Callable[[str, int], None]
+):
+    refusing("cgroup.procs", errno.EACCES)
+
+    with pytest.raises(ValueError, match=r"no process can be moved into a group in .*: Permission") as error:
+        hierarchy(str(parent))
+
+    assert ("start pytest in a group in" in str(error.value)) is (files is V2)
+    assert [each for each in parent.iterdir() if each.is_dir()] == []
+
+
+def test_a_directory_whose_groups_take_no_limit_is_refused(
+    parent: Path, files: Files, refusing: Callable[[str, int], None]
+):
+    refusing(files.limit, errno.EINVAL)
+
+    with pytest.raises(ValueError, match=r"no limit can be set in a group in .*: .*Invalid argument"):
+        hierarchy(str(parent))
+
+
+def test_a_kernel_that_does_not_count_kills_is_refused(
+    parent: Path, files: Files, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(FILES[files], files.events, "oom_kill_disable 0\nunder_oom 0\n")
+
+    with pytest.raises(ValueError, match=r"takes Linux 4\.13"):
+        hierarchy(str(parent))
+
+
+def test_a_limit_that_is_exceeded_already_is_told_of(
+    parent: Path, files: Files, refusing: Callable[[str, int], None]
+):
+    group = hierarchy(str(parent)).group()
+    assert group.limit(1000)
+
+    refusing(files.limit, errno.EBUSY)
+
+    assert not group.limit(1000)
+    group.close()

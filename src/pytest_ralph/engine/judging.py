@@ -194,6 +194,9 @@ def _apart(
         came = isolation.listen(item, child, meter, died=bool(ended.reason))
     finally:
         child.close()
+        # However the scenario ends, and whatever is raised of it: a control group does not go by itself.
+        if meter is not None:
+            meter.close()
     if meter is not None and meter.killed == "the process" and ended.reason:
         ended = replace(ended, reason=KILLED)
     culprits = None
@@ -204,8 +207,12 @@ def _apart(
 
 def _group(run: Run, cap: MemoryCap) -> Group | None:
     """The control group that holds a process to a limit; not where it may go beyond, to be measured."""
+    __tracebackhide__ = True
     held = cap.whole or cap.announced
-    return run.groups.group() if run.groups is not None and held else None
+    try:
+        return run.groups.group() if run.groups is not None and held else None
+    except ValueError as error:
+        pytest.fail(f"not judged: --ralph-cgroup: {error}", pytrace=False)
 
 
 def _culprits(item: pytest.Item, case: Case, player: Player, cap: MemoryCap) -> Culprit | None:
@@ -270,7 +277,6 @@ def _came(
                 tool=culprit.tool if culprit else "",
             )
         )
-        meter.close()
     plays = [
         replace(each, scenario=scenario, timeline=Timeline((*each.timeline, *events))) for each in found.plays
     ]

@@ -18,6 +18,7 @@ import gc
 import mmap
 import os
 import re
+import signal
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -97,7 +98,8 @@ class Meter:
         self.peak = 0
         self.killed = ""
         # Shared with the process: its zero, and those of the processes that it forks, by their ids.
-        self._board = mmap.mmap(-1, _ZERO.size * (_SLOTS + 1))
+        # The last byte tells that the process had more than it may when it was to be held to that.
+        self._board = mmap.mmap(-1, _ZERO.size * (_SLOTS + 1) + 1)
         self._main = 0
         self._held: list[object] = []
         self._tell: Callable[[Life], None] = lambda _: None
@@ -112,6 +114,7 @@ class Meter:
 
         Raises:
             OSError: The kernel keeps no high-water mark here.
+            ValueError: The process cannot be moved into its control group.
         """
         self._tell, self._main = tell, os.getpid()
         if self._group is not None:
@@ -126,8 +129,9 @@ class Meter:
         now = Resident() if self.cap.whole else resident(self._main)
         self._note(0, self._main, now)
         os.register_at_fork(after_in_child=self._forked)
-        if self._group is not None:
-            self._group.limit(self.cap.stop, whole=self.cap.whole)
+        if self._group is not None and not self._group.limit(self.cap.stop, whole=self.cap.whole):
+            self._board[-1] = 1
+            os.kill(self._main, signal.SIGKILL)
 
     def end(self) -> int:
         """The most bytes that the process itself used at a time since `begin`."""
@@ -189,7 +193,7 @@ class Meter:
         children = together(list(lives))
         self.peak = max(self.peak, peak, children)
         if self._group is not None:
-            if self._group.kills:
+            if self._group.kills or self._board[-1]:
                 self.killed = "the process" if died else "a child process"
                 self.peak = max(self.peak, self.cap.stop)
         elif self.peak > self.cap.stop and not self.killed:
