@@ -149,6 +149,43 @@ def test_what_was_freed_before_is_not_there_for_the_taking(project: Project):
     assert project.run("--ralph").statuses()["memory-limit.peak-under-limit"] == "fail"
 
 
+def test_what_threads_have_freed_before_is_not_there_for_the_taking(project: Project):
+    """The allocator keeps the end of a thread's memory: more of it, the larger the blocks that were freed."""
+    project.write(
+        test_it="""
+        import threading
+        from tests.subjects import memory
+
+        def in_threads(size):
+            # Each has an arena of its own, of those that there are.
+            everybody = threading.Barrier(8)
+
+            def fill():
+                kept = [b"x" * 100_000 for _ in range(size * 10 // 8)]
+                everybody.wait()
+
+            threads = [threading.Thread(target=fill) for _ in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+        @pytest.fixture
+        def untidy():
+            del [bytearray(30 << 20)][0]
+            in_threads(80)
+
+        @ralph.memory_limit("50 MB", mode="peak")
+        def test_it(untidy):
+            in_threads(52)
+        """
+    )
+
+    outcome = project.run("--ralph")
+
+    assert outcome.statuses()["memory-limit.peak-under-limit"] == "fail", outcome.output
+
+
 @pytest.mark.parametrize(
     ("subject", "status"),
     [

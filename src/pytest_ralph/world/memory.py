@@ -14,19 +14,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 import mmap
 import os
 import re
 import signal
 import struct
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from pytest_ralph.core.scenario import MemoryCap
 from pytest_ralph.world import real
+from pytest_ralph.world.allocators import fill, give_back
 from pytest_ralph.world.cgroup import Group
 
 KILLED = "was killed for the memory it used"
@@ -39,11 +38,6 @@ _MADV_POPULATE_READ = 22
 _MADV_POPULATE_WRITE = 23
 _MAPPING = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) r..p \S+ \S+ ([1-9]\d*) ", re.MULTILINE)
 _WRITABLE = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) rw.p ", re.MULTILINE)
-# Sizes that Python's allocator of small objects keeps apart; the two smallest are not worth the trouble.
-_SMALL = range(48, 513, 16)
-_FILL_STEP = 128 * 1024
-_FILL_STEPS = 4
-_HEADER = b"".__sizeof__()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +115,7 @@ class Meter:
             self._group.enter()
             _unshare()
         if not self.cap.whole:
-            self._held = _fill()
+            self._held = fill(lambda: resident(self._main).total)
             _map_files()
         if self.cap.announced:
             _announce(self.cap.limit)
@@ -266,7 +260,7 @@ def resident(pid: int) -> Resident:
 
 def reserved() -> int:
     """Bytes that count for ``RLIMIT_DATA``, after what is free in the allocators was given back."""
-    _give_back()
+    give_back()
     with open("/proc/self/status", "rb", buffering=0) as file:
         return int(file.read().split(b"VmData:")[1].split(maxsplit=1)[0]) * 1024
 
@@ -296,26 +290,6 @@ def _announce(limit: int) -> None:
 
     _, hard = resource.getrlimit(resource.RLIMIT_RSS)
     resource.setrlimit(resource.RLIMIT_RSS, (limit, hard))
-
-
-def _give_back() -> None:
-    gc.collect()
-    with contextlib.suppress(AttributeError):  # only the C library of GNU has it
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def _fill() -> list[object]:
-    """Give back or fill what is free in the allocators, so that all that is used from now on is seen."""
-    _give_back()
-    held: list[object] = []
-    me = os.getpid()
-    for size in _SMALL:
-        # The kernel counts in batches: one step may seem to take memory that it found, but several do not.
-        seen = deque([resident(me).total], maxlen=_FILL_STEPS + 1)
-        while seen[-1] - seen[0] < _FILL_STEP * _FILL_STEPS * 3 // 4:
-            held.append([bytes(size - _HEADER) for _ in range(_FILL_STEP // size)])
-            seen.append(resident(me).total)
-    return held
 
 
 def _unshare() -> None:
