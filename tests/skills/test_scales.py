@@ -54,6 +54,7 @@ def test_right_growth_passes(project: Project, call: str, sizes: str, more: str)
     ("call", "sizes", "more", "not_passed"),
     [
         ("quadratic(n)", SMALL, "", {"scales.growth": "fail"}),
+        ("quadratic_elsewhere(n)", "(1_000, 2_000, 8_000)", "", {"scales.growth": "fail"}),
         more("linear(n)", SIZES, ", at_most='log n'", {"scales.growth": "fail"}),
         more("all_pairs(n)", PAIRS, ", at_most='n^3', memory='n'", {"scales.memory": "fail"}),
         ("keeps_all(n)", SIZES, ", memory='1'", {"scales.memory": "fail"}),
