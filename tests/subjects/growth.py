@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 
 import requests
@@ -34,6 +35,17 @@ def quadratic_elsewhere(n: int) -> None:
     process = _FORK.Process(target=quadratic, args=(n,))
     process.start()
     process.join()
+
+
+@functools.cache
+def _counted(numbers: tuple[int, ...]) -> int:
+    return quadratic(len(numbers))
+
+
+def quadratic_once(n: int) -> int:
+    """Keeps what it has found out, and takes some time to see that it has."""
+    assert sum(hash(str(number)) for number in range(n) for _ in range(8))
+    return _counted(tuple(range(n)))
 
 
 def by_set(n: int) -> int:

@@ -371,7 +371,7 @@ class Directed:
         """Call the test body until it is known what a call costs."""
         number, began = self.calls, processor_time()
         ended = self.call(arguments)
-        took = max(processor_time() - began, 1e-6)
+        took = first = max(processor_time() - began, 1e-6)
         if ended.error:
             return ended
         requests = self.timeline.call(number).of(Requested)
@@ -383,6 +383,7 @@ class Directed:
             Measured,
             n=n,
             seconds=took,
+            first=first,
             requests=len(requests),
             memory=self._allocated(arguments) if memory else 0,
             location=requests[-1].location if requests else None,

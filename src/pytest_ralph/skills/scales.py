@@ -28,6 +28,8 @@ GROWTHS: Mapping[str, Callable[[float], float]] = {
 }
 # Slopes that were measured differ from the true one by less than 0.1, on busy machines as well.
 TOLERANCE = 0.3
+# By how much more than the others the first call with an amount takes where answers are kept.
+_KEPT = 5
 # What a call costs beside the code under test is less than a tenth of this many seconds.
 FLOOR = 0.001
 # What the simulated world allocates in a call beside it is less than a tenth of this many bytes.
@@ -196,11 +198,11 @@ def _growth(cost: Cost, spec: Scales, play: Play) -> Verdict | None:
     if len(found) < len(spec.sizes):
         return untested("not every size could be measured: see handles-largest", play.timeline)
     costly = [each for each in found if cost.of(each) >= cost.floor]
-    growth = GROWTHS[cost.growth]
-    if not costly:
+    growth, kept = GROWTHS[cost.growth], _kept(found)
+    if not costly and kept is None:
         reason = f"the calls take too little {cost.name} to tell ({shown}): use larger sizes"
         return untested(reason, play.timeline)
-    enough = costly[-1].n >= 4 * costly[0].n
+    enough = bool(costly) and costly[-1].n >= 4 * costly[0].n
     # What took none took less than can be told: as if it had taken that much, the growth is at least so.
     costly = costly if enough else found
     points = [(float(each.n), max(cost.of(each), cost.floor)) for each in costly]
@@ -214,10 +216,24 @@ def _growth(cost: Cost, spec: Scales, play: Play) -> Verdict | None:
             last[-1].location if last else None,
             play.timeline,
         )
+    if kept is not None:
+        return kept
     if not enough:
         reason = f"too few of the calls take enough {cost.name} to tell ({shown}): use larger sizes"
         return untested(reason, play.timeline)
     return PASSED
+
+
+def _kept(found: Sequence[Measured]) -> Verdict | None:
+    """Why calls say nothing if answers are kept from earlier ones; None if they are not."""
+    if not all(each.first >= max(FLOOR, _KEPT * each.seconds) for each in found[-2:]):
+        return None
+    most = found[-1]
+    return untested(
+        f"the first call with {most.n} took {duration(most.first)} of processor time, and the same again "
+        f"{duration(most.seconds)}: answers that are kept from earlier calls hide what one costs. Let every "
+        "call of the test ask for something else, or clear what is kept in the test"
+    )
 
 
 def _requests(spec: Scales, play: Play) -> Verdict | None:
