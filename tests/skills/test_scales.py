@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_ralph.core.scenario import Scenario
+from pytest_ralph.core.skill import Play
+from pytest_ralph.core.timeline import Measured, Timeline
+from pytest_ralph.skills.scales import SKILL, Scales
 from tests.harness import Outcome, Project
 
 SIZES = "(40_000, 80_000, 160_000, 320_000)"
@@ -99,6 +103,19 @@ def test_requests_are_counted_exactly(project: Project):
     assert found["status"] == "fail"
     assert found["evidence"]["observed"] == "3 for 2, 5 for 4, 17 for 16"
     assert found["evidence"]["location"]["function"] == "one_by_one"
+
+
+def test_a_growth_does_not_look_like_the_one_that_is_allowed():
+    taken = ((1_000, 0.0012), (2_000, 0.0058), (4_000, 0.0297))
+    timeline = Timeline(tuple(Measured(at=0.0, n=n, seconds=seconds) for n, seconds in taken))
+    growth = next(each for each in SKILL.criteria if each.id == "growth")
+
+    spec = Scales(sizes=(1_000, 2_000, 4_000), at_most="n^2")
+    verdict = growth.judge(spec, Play(scenario=Scenario(id="sizes"), timeline=timeline))
+
+    assert verdict is not None
+    assert verdict.expected.endswith("by a power of at most 2.30")
+    assert verdict.observed.startswith("it grows by a power of 2.31")
 
 
 def test_an_overrun_is_named(project: Project):

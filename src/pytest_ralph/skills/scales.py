@@ -210,9 +210,12 @@ def _growth(cost: Cost, spec: Scales, play: Play) -> Verdict | None:
     measured = slope(points)
     if measured > allowed:
         last = play.timeline.of(CallEnded)
+        # The two must not look alike.
+        differ = (places for places in range(1, 9) if round(measured, places) > round(allowed, places))
+        digits = next(differ, 9)
         return failed(
-            f"{cost.name} grows as {cost.growth}: by a power of at most {allowed:.1f}",
-            f"it grows by a power of {measured:.1f}: {shown}",
+            f"{cost.name} grows as {cost.growth}: by a power of at most {allowed:.{digits}f}",
+            f"it grows by a power of {measured:.{digits}f}: {shown}",
             last[-1].location if last else None,
             play.timeline,
         )
