@@ -149,6 +149,7 @@ def test_a_wrong_argument_is_a_collection_error_at_the_users_line(project: Proje
         ("@ralph.scales((1, 2, 3))", "the last 8 times the first or more, got (1, 2, 3)"),
         ("@ralph.scales((1, 20, 10))", "sizes must be at least three whole numbers in rising order"),
         ("@ralph.scales((1, 2, 9), at_most='n!')", "at_most must be one of '1', 'log n', 'n', 'n log n'"),
+        ("@ralph.scales((1, 2, 9), at_most=['n'])", "at_most must be one of '1', 'log n', 'n', 'n log n'"),
         ("@ralph.scales((1, 2, 9), memory='n!')", "memory must be one of '1', 'log n', 'n', 'n log n'"),
         ("@ralph.scales((1, 2, 9), requests='n!')", "requests must be one of '1', 'log n', 'n', 'n log n'"),
     ]

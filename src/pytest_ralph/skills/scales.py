@@ -118,7 +118,7 @@ def _spec(sizes: object, at_most: object, memory: object, requests: object) -> S
     if len(sizes) < 3 or not rising or sizes[-1] < 8 * sizes[0]:
         raise ValueError(f"{wanted}, got {sizes!r}")
     for name, value in (("at_most", at_most), ("memory", memory), ("requests", requests)):
-        if value not in GROWTHS and (value is not None or name == "at_most"):
+        if value not in tuple(GROWTHS) and (value is not None or name == "at_most"):
             raise ValueError(f"{name} must be one of {', '.join(map(repr, GROWTHS))}, got {value!r}")
     return Scales(
         sizes=tuple(sizes),
