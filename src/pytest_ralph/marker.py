@@ -53,6 +53,10 @@ def attach(
     __tracebackhide__ = True
     shown = name or f"ralph.{skill.replace('-', '_')}"
     spec = _checked(shown, build)
+    if function is not None and not callable(function):
+        # Pytest would take it for one more argument of the marker, and the test would be gone.
+        problem = f"@{shown}: takes keyword arguments only, got {function!r}"
+        raise MarkerError(problem)
     mark: Any = pytest.mark.ralph.with_args(spec, skill=skill)
     if check is not None:
         mark = _Checking(mark, shown, check)

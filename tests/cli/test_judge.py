@@ -120,6 +120,8 @@ def test_budgets_come_from_the_policy_where_none_is_given(run: Shop):
         (["list.json", "--p95", "1"], "it holds 1, and no statistics"),
         (["other.json", "--p95", "1"], "it has no 'method'"),
         (["broken.json", "--p95", "1"], "it is damaged: JSONDecodeError"),
+        (["mixed.csv", "--p95", "1"], "it is damaged: Aggregated has 50 failures of 40 requests"),
+        (["part.json", "--p95", "1"], "it is damaged: /rates has 60 times of 100 requests"),
         (["run_stats.csv"], 'there is no budget: give one, such as --p95 "100 ms"'),
         (["run_stats.csv", "--p95", "soon"], "--p95 must be seconds as a number or text"),
         (["run_stats.csv", "--p95", "0"], "--p95 must be more than 0 s"),
@@ -140,6 +142,9 @@ def test_what_makes_no_sense_is_a_usage_error(run: Shop, arguments: list[str], m
     run.write("list.json", "[1]")
     run.write("other.json", '[{"name": "/rates"}]')
     run.write("broken.json", "[")
+    run.write("mixed.csv", f"{HEAD}\n,Aggregated,40,50,80,5,60,80,80\n")
+    part = {"name": "/rates", "method": "GET", "num_requests": 100, "num_failures": 0}
+    run.write("part.json", json.dumps([{**part, "max_response_time": 90, "response_times": {"50": 60}}]))
 
     done = run.ralph("judge", "locust", *arguments)
 
@@ -171,6 +176,12 @@ def test_a_request_that_was_never_made_is_not_covered_by_others(run: Shop):
 
     assert done.code == exits.RED
     assert "no request was made" in done.out
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(run: Shop):
+    run.write("marked.csv", f"\ufeff{HEAD}\n,Aggregated,40,0,80,5,60,80,80\n")
+
+    assert run.ralph("judge", "locust", "marked.csv", "--p95", "1").code == exits.GREEN
 
 
 def percentile(

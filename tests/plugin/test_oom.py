@@ -30,6 +30,11 @@ def test_memory_runs_out_beyond_the_limit_and_not_below(ralph_oom: Oom, take: Ca
     assert take(260) is not None
 
 
+def test_a_block_within_another_may_not_take_more(ralph_oom: Oom):
+    with ralph_oom("100 MiB"), ralph_oom("500 MiB"), pytest.raises(MemoryError):
+        b"x" * (200 << 20)
+
+
 def test_the_limit_is_put_back_whatever_happens(ralph_oom: Oom):
     before = resource.getrlimit(resource.RLIMIT_DATA)
 

@@ -292,6 +292,21 @@ def test_a_whole_run_can_be_held_to_what_a_container_has(project: Project, limit
         assert observed == "the process was killed for the memory it used"
 
 
+@pytest.mark.parametrize(
+    ("call", "status"),
+    [
+        ("memory.left_to_a_thread(60)", "fail"),
+        ("memory.left_to_a_program(60)", "fail"),
+        ("memory.left_idle(40)", "pass"),
+        ("memory.left_polling(40)", "pass"),
+    ],
+)
+def test_what_a_call_leaves_to_others_counts(project: Project, call: str, status: str):
+    outcome = judge(project, call, "@ralph.memory_limit('50 MiB', mode='peak')")
+
+    assert outcome.statuses() == {"memory-limit.peak-under-limit": status}, outcome.output
+
+
 def test_lives_are_added_up_where_they_overlap():
     def life(began: int, ended: int, peak: int, held: int = 0) -> Life:
         return Life(began=began, ended=ended, held=held, peak=peak)

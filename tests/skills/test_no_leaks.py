@@ -206,6 +206,7 @@ def test_growth_is_confirmed_by_repetition(
 
 def test_a_wrong_argument_is_a_collection_error_at_the_users_line(project: Project):
     wrong = [
+        ("@ralph.no_leaks(20)", "@ralph.no_leaks: takes keyword arguments only, got 20"),
         ("@ralph.no_leaks(calls=5)", "calls must be a whole number, at least 6, got 5"),
         ("@ralph.no_leaks(calls=True)", "calls must be a whole number, at least 6, got True"),
         ("@ralph.no_leaks(faults='all')", "faults must be True or False, got 'all'"),

@@ -6,6 +6,10 @@ import re
 
 import pytest
 
+from pytest_ralph.core.scenario import Scenario
+from pytest_ralph.core.skill import Play
+from pytest_ralph.core.timeline import Measured, Timeline
+from pytest_ralph.skills.scales import SKILL, Scales
 from tests.harness import Outcome, Project
 
 SIZES = "(40_000, 80_000, 160_000, 320_000)"
@@ -56,6 +60,8 @@ def test_right_growth_passes(project: Project, call: str, sizes: str, more: str)
     ("call", "sizes", "more", "not_passed"),
     [
         ("quadratic(n)", SMALL, "", {"scales.growth": "fail"}),
+        ("quadratic_elsewhere(n)", "(1_000, 2_000, 8_000)", "", {"scales.growth": "fail"}),
+        ("quadratic_once(n)", "(1_500, 3_000, 12_000)", "", {"scales.growth": "not_exercised"}),
         more("linear(n)", SIZES, ", at_most='log n'", {"scales.growth": "fail"}),
         more("all_pairs(n)", PAIRS, ", at_most='n^3', memory='n'", {"scales.memory": "fail"}),
         ("keeps_all(n)", SIZES, ", memory='1'", {"scales.memory": "fail"}),
@@ -133,6 +139,19 @@ def test_requests_are_counted_exactly(project: Project):
     assert found["evidence"]["location"]["function"] == "one_by_one"
 
 
+def test_a_growth_does_not_look_like_the_one_that_is_allowed():
+    taken = ((1_000, 0.0012), (2_000, 0.0058), (4_000, 0.0297))
+    timeline = Timeline(tuple(Measured(at=0.0, n=n, seconds=seconds) for n, seconds in taken))
+    growth = next(each for each in SKILL.criteria if each.id == "growth")
+
+    spec = Scales(sizes=(1_000, 2_000, 4_000), at_most="n^2")
+    verdict = growth.judge(spec, Play(scenario=Scenario(id="sizes"), timeline=timeline))
+
+    assert verdict is not None
+    assert verdict.expected.endswith("by a power of at most 2.30")
+    assert verdict.observed.startswith("it grows by a power of 2.31")
+
+
 def test_an_overrun_is_named(project: Project):
     outcome = judge(
         project, "linear(n if n == 10 else 10**12)", "(10, 20, 80)", "", "n", "--ralph", "--ralph-watchdog=2"
@@ -164,6 +183,7 @@ def test_a_wrong_argument_is_a_collection_error_at_the_users_line(project: Proje
         ("@ralph.scales((1, 2, 3))", "the last 8 times the first or more, got (1, 2, 3)"),
         ("@ralph.scales((1, 20, 10))", "sizes must be at least three whole numbers in rising order"),
         ("@ralph.scales((1, 2, 9), at_most='n!')", "at_most must be one of '1', 'log n', 'n', 'n log n'"),
+        ("@ralph.scales((1, 2, 9), at_most=['n'])", "at_most must be one of '1', 'log n', 'n', 'n log n'"),
         ("@ralph.scales((1, 2, 9), memory='n!')", "memory must be one of '1', 'log n', 'n', 'n log n'"),
         ("@ralph.scales((1, 2, 9), requests='n!')", "requests must be one of '1', 'log n', 'n', 'n log n'"),
     ]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import multiprocessing
+
 import requests
 
+_FORK = multiprocessing.get_context("fork")
 URL = "http://api.pay.example/v1/charges"
 
 
@@ -24,6 +28,24 @@ def quadratic(n: int) -> int:
         if number not in seen:
             seen.append(number)
     return len(seen)
+
+
+def quadratic_elsewhere(n: int) -> None:
+    """The same in a process of its own."""
+    process = _FORK.Process(target=quadratic, args=(n,))
+    process.start()
+    process.join()
+
+
+@functools.cache
+def _counted(numbers: tuple[int, ...]) -> int:
+    return quadratic(len(numbers))
+
+
+def quadratic_once(n: int) -> int:
+    """Keeps what it has found out, and takes some time to see that it has."""
+    assert sum(hash(str(number)) for number in range(n) for _ in range(8))
+    return _counted(tuple(range(n)))
 
 
 def by_set(n: int) -> int:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 MIB = 1024**2
+_LEFT: list[object] = []
 _FORK = multiprocessing.get_context("fork")
 
 
@@ -71,6 +72,39 @@ def threads(mib: float) -> None:
         each.start()
     for each in started:
         each.join()
+
+
+def left_to_a_thread(mib: float) -> None:
+    """In a thread that goes on when the call has returned."""
+
+    def work() -> None:
+        time.sleep(0.05)
+        one_block(mib)
+
+    threading.Thread(target=work, daemon=True).start()
+
+
+def left_to_a_program(mib: float) -> None:
+    """In another program that goes on when the call has returned."""
+    code = f"held = b'x' * {int(mib * MIB)}; import time; time.sleep(60)"
+    _LEFT.append(subprocess.Popen([sys.executable, "-S", "-c", code]))
+
+
+def left_idle(mib: float) -> None:
+    """A thread that waits for work for ever."""
+    one_block(mib)
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+
+def left_polling(mib: float) -> None:
+    """A thread that looks for work for ever."""
+
+    def work() -> None:
+        while True:
+            time.sleep(0.05)
+
+    one_block(mib)
+    threading.Thread(target=work, daemon=True).start()
 
 
 def freed_peak(mib: float) -> None:

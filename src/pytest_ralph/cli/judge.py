@@ -99,7 +99,7 @@ def _read(path: Path) -> tuple[Statistics, ...]:
     beside = Path(f"{path}_stats.csv")
     path = beside if not path.exists() and beside.exists() else path
     try:
-        return locust.read(path.read_text(encoding="utf-8"))
+        return locust.read(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}") from None
     except OSError as error:

@@ -73,11 +73,17 @@ def read(text: str) -> tuple[Statistics, ...]:
         0
     """
     try:
-        return _of_json(json.loads(text)) if text.lstrip().startswith("[") else _of_csv(text)
+        found_ = _of_json(json.loads(text)) if text.lstrip().startswith("[") else _of_csv(text)
     except (ValueError, TypeError, KeyError, csv.Error) as error:
         if isinstance(error, NotLocustError):
             raise
         raise NotLocustError(f"it is damaged: {type(error).__name__}: {error}") from error
+    for each in found_:
+        if not 0 <= each.failures <= each.requests:
+            raise NotLocustError(
+                f"it is damaged: {each.name} has {each.failures} failures of {each.requests} requests"
+            )
+    return found_
 
 
 def _of_csv(text: str) -> tuple[Statistics, ...]:
@@ -111,6 +117,12 @@ def _of_json(entries: Sequence[Any]) -> tuple[Statistics, ...]:
         if missing := [field for field in _FIELDS if field not in entry]:
             raise NotLocustError(f"it has no {missing[0]!r}")
     counted = [{int(took): int(count) for took, count in each["response_times"].items()} for each in entries]
+    for entry, counts in zip(entries, counted, strict=True):
+        timed = int(entry["num_requests"]) - int(entry.get("num_none_requests", 0))
+        if sum(counts.values()) != timed:
+            raise NotLocustError(
+                f"it is damaged: {entry['name']} has {sum(counts.values())} times of {timed} requests"
+            )
     together: dict[int, int] = {}
     for counts in counted:
         for took, count in counts.items():

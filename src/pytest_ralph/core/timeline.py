@@ -627,12 +627,14 @@ class Measured(Event):
     Attributes:
         n: The amount.
         seconds: Processor seconds of one call: the least of several.
+        first: Processor seconds of the first call.
         requests: How many requests one call made to simulated services.
         memory: The most bytes that one call had allocated at a time; 0 if that was not measured.
     """
 
     n: int
     seconds: float
+    first: float = 0.0
     requests: int = 0
     memory: int = 0
 

@@ -71,7 +71,9 @@ def oom(limit: int | str) -> Generator[None]:
 
     allowed = size(limit, name="limit")
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (memory.reserved() + allowed, before[1]))
+    # A limit that is there already, as that of a block around this one, holds as well.
+    most = [memory.reserved() + allowed, *(each for each in before if each != resource.RLIM_INFINITY)]
+    resource.setrlimit(resource.RLIMIT_DATA, (min(most), before[1]))
     try:
         yield
     finally:

@@ -25,9 +25,10 @@ import pytest
 
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.scenario import HEALTHY
+from pytest_ralph.engine import leftover
 from pytest_ralph.engine.apart import Child
 from pytest_ralph.engine.play import Found, Player
-from pytest_ralph.engine.session import RESULT, Case
+from pytest_ralph.engine.session import CASE, RESULT, Case
 from pytest_ralph.world import allocations
 from pytest_ralph.world.culprits import Culprits
 from pytest_ralph.world.memory import Life, Meter
@@ -100,6 +101,8 @@ def play(
                 played: Found = yield from playing
                 # The parent knows the scenario, and what it searches with does not travel.
                 found = replace(played, plays=[replace(each, scenario=HEALTHY) for each in played.plays])
+                if meter is not None and not meter.cap.whole:
+                    leftover.wait(item.stash[CASE].locator)
                 _tell_end(child, meter, "found", found)
             except BaseException as error:  # noqa: BLE001 - it is raised again by the parent
                 child.tell("result", item.stash[RESULT])
@@ -163,6 +166,7 @@ def trace(child: Child, case: Case, player: Player, meter: Meter, record: str) -
         )
         with looking:
             player.body()
+            leftover.wait(case.locator)
     finally:
         child.leave()
 

@@ -177,12 +177,16 @@ class Meter:
 
     def _read(self) -> tuple[float, float, float]:
         world = self._world
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        computed = real.process_time_ns() / 1e9 + children.ru_utime + children.ru_stime
         # With a real clock, waits are what is measured: there is nothing to tell them from.
         outside = sum(world.scheduler.outside.values()) / 1e9
         blocked = world.blocked + outside if world.clock.virtual else 0.0
-        return computed, world.scheduler.computed, blocked
+        return processor_time(), world.scheduler.computed, blocked
+
+
+def processor_time() -> float:
+    """Seconds that this process has computed, and those that it started and that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return real.process_time_ns() / 1e9 + children.ru_utime + children.ru_stime
 
 
 def measured(world: World, call: Callable[[Meter], CallEnded], calls: int) -> Computed:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import gc
 import math
 import random
-import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -49,7 +48,7 @@ from pytest_ralph.core.timeline import (
 from pytest_ralph.engine.body import Body
 from pytest_ralph.engine.entry import followed
 from pytest_ralph.engine.hotspot import Hotspot
-from pytest_ralph.engine.load import Load, Meter, measured
+from pytest_ralph.engine.load import Load, Meter, measured, processor_time
 from pytest_ralph.engine.quiet import unheard
 from pytest_ralph.world.census import Census
 from pytest_ralph.world.endings import Ended, ending
@@ -372,9 +371,9 @@ class Directed:
 
     def measure(self, arguments: Mapping[str, object], n: int, *, memory: bool = False) -> CallEnded:
         """Call the test body until it is known what a call costs."""
-        number, began = self.calls, time.process_time()
+        number, began = self.calls, processor_time()
         ended = self.call(arguments)
-        took = max(time.process_time() - began, 1e-6)
+        took = first = max(processor_time() - began, 1e-6)
         if ended.error:
             return ended
         requests = self.timeline.call(number).of(Requested)
@@ -386,6 +385,7 @@ class Directed:
             Measured,
             n=n,
             seconds=took,
+            first=first,
             requests=len(requests),
             memory=self._allocated(arguments) if memory else 0,
             location=requests[-1].location if requests else None,
@@ -401,7 +401,7 @@ class Directed:
 
     def profile(self, arguments: Mapping[str, object], n: int, *, memory: bool = False) -> None:
         """Call the test body once more, line by line, and put on the timeline which takes most."""
-        with _peak_of_memory() if memory else nullcontext(time.process_time_ns) as amount:
+        with _peak_of_memory() if memory else nullcontext(lambda: round(processor_time() * 1e9)) as amount:
             hotspot = Hotspot(self.player.locator, amount)
             with suppress(*_OUTCOMES), hotspot.watched():
                 self._timed(arguments, 1)
@@ -410,11 +410,11 @@ class Directed:
 
     def _timed(self, arguments: Mapping[str, object], calls: int) -> float:
         """Processor seconds of one call, on average."""
-        began = time.process_time()
+        began = processor_time()
         for _ in range(calls):
             self.player.world.recorder.call_begins()
             self.player.body(arguments)
-        return (time.process_time() - began) / calls
+        return (processor_time() - began) / calls
 
     def census(self, *, closely: bool = False) -> None:
         """Count what the process has open."""

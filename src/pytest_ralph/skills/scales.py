@@ -28,6 +28,8 @@ GROWTHS: Mapping[str, Callable[[float], float]] = {
 }
 # Slopes that were measured differ from the true one by less than 0.1, on busy machines as well.
 TOLERANCE = 0.3
+# By how much more than the others the first call with an amount takes where answers are kept.
+_KEPT = 5
 # What a call costs beside the code under test is less than a tenth of this many seconds.
 FLOOR = 0.001
 # Line by line a call takes up to some hundred times as long, and longer while memory is traced: calls that
@@ -107,7 +109,7 @@ def _spec(sizes: object, at_most: object, memory: object, requests: object) -> S
     if len(sizes) < 3 or not rising or sizes[-1] < 8 * sizes[0]:
         raise ValueError(f"{wanted}, got {sizes!r}")
     for name, value in (("at_most", at_most), ("memory", memory), ("requests", requests)):
-        if value not in GROWTHS and (value is not None or name == "at_most"):
+        if value not in tuple(GROWTHS) and (value is not None or name == "at_most"):
             raise ValueError(f"{name} must be one of {', '.join(map(repr, GROWTHS))}, got {value!r}")
     return Scales(
         sizes=tuple(sizes),
@@ -232,17 +234,34 @@ def _growth(cost: Cost, spec: Scales, play: Play) -> Verdict | None:
     if measured > allowed:
         most = [each for each in play.timeline.of(Profiled) if each.memory == cost.memory and each.location]
         where = f"; {most[0].share:.0%} of it for {most[0].n} in {most[0].location}" if most else ""
+        # The two must not look alike.
+        differ = (places for places in range(1, 9) if round(measured, places) > round(allowed, places))
+        digits = next(differ, 9)
         return failed(
-            f"{cost.name} grows as {cost.growth}: by a power of at most {allowed:.1f}",
-            f"it grows by a power of {measured:.1f}: {shown}{where}",
+            f"{cost.name} grows as {cost.growth}: by a power of at most {allowed:.{digits}f}",
+            f"it grows by a power of {measured:.{digits}f}: {shown}{where}",
             most[0].location if most else None,
             play.timeline,
         )
+    if (kept := _kept(found)) is not None:
+        return kept
     if not cost.tells(found):
         return untested(
             f"too few of the calls take enough {cost.name} to tell ({shown}): use larger sizes", play.timeline
         )
     return PASSED
+
+
+def _kept(found: Sequence[Measured]) -> Verdict | None:
+    """Why calls say nothing if answers are kept from earlier ones; None if they are not."""
+    if not all(each.first >= max(FLOOR, _KEPT * each.seconds) for each in found[-2:]):
+        return None
+    most = found[-1]
+    return untested(
+        f"the first call with {most.n} took {duration(most.first)} of processor time, and the same again "
+        f"{duration(most.seconds)}: answers that are kept from earlier calls hide what one costs. Let every "
+        "call of the test ask for something else, or clear what is kept in the test"
+    )
 
 
 def _requests(spec: Scales, play: Play) -> Verdict | None:
