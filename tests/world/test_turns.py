@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import concurrent.futures
+import ctypes
+import os
 import queue
 import re
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
 from pytest_ralph import faults
-from pytest_ralph.world.waiters import Waiter, Waiters
+from pytest_ralph.world import real, threads
+from pytest_ralph.world.waiters import Ticket, Waiter, Waiters
 from pytest_ralph.world.world import World
 from tests.worlds import entered
 
@@ -28,10 +33,10 @@ Log = list[tuple[object, ...]]
 
 
 def by_threads(work: Callable[[int], None], number: int = 6) -> None:
-    threads = [threading.Thread(target=work, args=(each,)) for each in range(number)]
-    for thread in threads:
+    started = [threading.Thread(target=work, args=(each,)) for each in range(number)]
+    for thread in started:
         thread.start()
-    for thread in threads:
+    for thread in started:
         thread.join()
 
 
@@ -111,12 +116,12 @@ def test_a_thread_begins_when_the_one_that_started_it_waits(live: Callable[..., 
     found: list[object] = []
 
     def start() -> None:
-        threads = [threading.Thread(target=found.append, args=(number,)) for number in range(3)]
-        for thread in threads:
+        started = [threading.Thread(target=found.append, args=(number,)) for number in range(3)]
+        for thread in started:
             thread.start()
         # However long this takes, none of the others runs meanwhile.
         found.append(sum(range(1_000_000)) and "all started")
-        for thread in threads:
+        for thread in started:
             thread.join()
 
     live(start)
@@ -190,6 +195,86 @@ def test_the_order_does_not_hang_on_how_often_threads_are_switched():
             sys.setswitchinterval(before)
 
     assert found[0] == found[1]
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Come back when something holds, that must not take long."""
+    for _ in range(1_000_000):
+        if holds():
+            return
+        os.sched_yield()
+    raise AssertionError("it does not come to hold")
+
+
+@pytest.fixture
+def spinning() -> Iterator[threading.Thread]:
+    """A thread that always wants the GIL."""
+    thread = threading.Thread(target=lambda: any(iter(stop.is_set, True)))
+    stop = threading.Event()
+    thread.start()
+    yield thread
+    stop.set()
+    thread.join()
+
+
+def test_it_is_known_who_waits_for_the_gil(spinning: threading.Thread):
+    holding = ctypes.PyDLL(None)
+    told = ctypes.create_string_buffer(300)
+    descriptor = os.open(f"/proc/self/task/{spinning.native_id}/syscall", os.O_RDONLY)
+    try:
+        # Meanwhile nobody else has it.
+        holding.usleep(20_000)
+        holding.pread(descriptor, told, 300, 0)
+    finally:
+        os.close(descriptor)
+
+    assert int(told.value.split()[1], 16) in threads.STATE
+    assert threads.is_about_to_run(spinning.native_id or 0)
+
+
+def test_who_waits_for_something_else_is_not_about_to_run():
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        until(lambda: not threads.is_about_to_run(thread.native_id or 0))
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_thread_that_is_started_counts_though_another_one_ends_meanwhile(monkeypatch: pytest.MonkeyPatch):
+    """How many threads there are is the same then, and the new one may not have come to its first line."""
+    stop = threading.Event()
+    ending = threading.Thread(target=stop.wait)
+    ending.start()
+    found: list[str] = []
+    over = real.Bell()
+
+    def sleep() -> None:
+        time.sleep(1)
+        found.append("the end of the thread")
+
+    with entered() as world:
+        begin, outlast = world.scheduler.begin, world.scheduler.outlast
+
+        def late(ticket: Ticket) -> None:
+            over.wait(10)
+            begin(ticket)
+
+        def early(*arguments: Any) -> None:
+            found.append("the end of the call")
+            over.ring()
+            outlast(*arguments)
+
+        monkeypatch.setattr(world.scheduler, "begin", late)
+        monkeypatch.setattr(world.scheduler, "outlast", early)
+        with world.outlasting():
+            stop.set()
+            until(lambda: not Path(f"/proc/self/task/{ending.native_id}").exists())
+            threading.Thread(target=sleep).start()
+
+    assert found == ["the end of the call", "the end of the thread"]
 
 
 def test_a_place_is_kept_for_one_who_comes_late():

@@ -92,6 +92,7 @@ class Scheduler:
         self._mutex = real.Mutex()
         self._arriving: set[int] = set()
         self._starting: set[int] = set()
+        self._started = False
         self._waiters = Waiters()
         self._threads = Threads() if clock.virtual else None
         self._holder: int | None = None
@@ -107,6 +108,7 @@ class Scheduler:
         self._slept.clear()
         self._arriving.clear()
         self._starting.clear()
+        self._started = False
         self._waiters.clear()
         if self._threads is not None:
             self._threads = Threads()
@@ -255,6 +257,7 @@ class Scheduler:
         me = real.thread_id()
         ticket = Ticket(self._waiters.place())
         self._starting.add(me)
+        self._started = True
         try:
             yield ticket
         finally:
@@ -346,7 +349,9 @@ class Scheduler:
     @property
     def _crowded(self) -> bool:
         """Whether other threads may want to go on at this moment, too."""
-        return len(self._slept) > 1 or (self._threads is not None and self._threads.changed)
+        # Another thread may end at the moment when one begins: how many there are does not tell all.
+        many = self._started or len(self._slept) > 1
+        return many or (self._threads is not None and self._threads.changed)
 
     def _turn_is_long(self) -> bool:
         """Whether a thread has run for so long that others need not wait for it."""

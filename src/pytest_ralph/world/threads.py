@@ -2,24 +2,28 @@
 
 A thread that waits where the world can see it is known to the scheduler. Any other may be computing, or it
 may sleep in something the world does not model: an idle pool worker, a C extension, another plugin's helper.
-The kernel knows which. A thread that waits for the GIL also looks asleep, but it wakes up each few
-milliseconds to ask for it: only a thread whose run counter has not moved for longer is taken to sleep.
+The kernel knows which, and for what: a thread that waits for the GIL is about to run. Only one that waits for
+something else, and whose run counter has not moved for a while, is taken to sleep.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
-import sys
 from collections.abc import Collection
+from contextlib import suppress
 
 from pytest_ralph.world import real
 
 # Nanoseconds for which a thread that was there before the world is to have slept: it has no part in the play,
 # as a rule, and is told to be at work by having run since the last look.
 _BYSTANDERS_NAP = 200_000
-# How many times longer than the interpreter lets a thread wait for the GIL before it asks again: a virtual
-# machine of a busy host may be late to wake it.
-_LONGER = 4
+# The same for others, which may wait for a moment to get some lock of the system's. Where the kernel does not
+# say who waits for the GIL, that is told by this, too: such a thread wakes up every five milliseconds, but it
+# may be late on a virtual machine of a busy host.
+_NAP = 20_000_000
+# What begins at `_PyRuntime` is half as large in CPython 3.13.
+_SIZE = 1024 * 1024
 
 
 class Threads:
@@ -30,7 +34,6 @@ class Threads:
         self._asleep = {tid: (run, 0) for tid, run in self._sample(frozenset()).items() if run}
         self._bystanders = frozenset(self._asleep)
         self._number = _number()
-        self._nap = round(sys.getswitchinterval() * 1e9 * _LONGER)
 
     @property
     def changed(self) -> bool:
@@ -55,7 +58,8 @@ class Threads:
                 asleep = False
             elif since:
                 stranger = tid in self._bystanders and tid not in players
-                asleep = asleep and now - since >= (_BYSTANDERS_NAP if stranger else self._nap)
+                napped = now - since >= (_BYSTANDERS_NAP if stranger else _NAP)
+                asleep = asleep and napped and not is_about_to_run(tid)
         return asleep
 
     def strangers(self, known: frozenset[int]) -> bool:
@@ -71,6 +75,34 @@ class Threads:
             if tid != me and tid not in known and (run := _look(name)) is not None:
                 found[tid] = run
         return found
+
+
+def is_about_to_run(tid: int) -> bool:
+    """Whether a thread that looks asleep waits for the GIL, or has come to run meanwhile.
+
+    To look gives the GIL away, so that the next in line for it runs, as soon as there is a processor.
+
+    Args:
+        tid: Its native id.
+    """
+    try:
+        with open(f"/proc/self/task/{tid}/syscall", "rb", buffering=0) as file:
+            told = file.read().split()
+    except OSError:
+        return False
+    # The number of the call, and its arguments: the first one of a wait for a lock is its address.
+    return not told or not told[0].isdigit() or int(told[1], 16) in STATE
+
+
+def _state() -> range:
+    with suppress(ValueError):  # another one than CPython
+        begin = ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, "_PyRuntime"))
+        return range(begin, begin + _SIZE)
+    return range(0)
+
+
+STATE = _state()
+"""Where the interpreter keeps its own state, the GIL among it; nowhere if it does not tell."""
 
 
 def _number() -> int:
