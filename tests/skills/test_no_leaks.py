@@ -10,7 +10,7 @@ import pytest
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.scenario import Scenario
 from pytest_ralph.core.skill import PASSED, Play, Status
-from pytest_ralph.core.timeline import CallEnded, Counted, Event, Held, Opened, Timeline
+from pytest_ralph.core.timeline import CallEnded, Counted, Event, Held, Kept, Opened, Timeline
 from pytest_ralph.skills import no_leaks
 from tests.harness import Outcome, Project
 from tests.subjects import leaks
@@ -26,6 +26,7 @@ def tidy() -> Iterator[None]:
             each.close()
     leaks.KEPT.clear()
     leaks.BUFFER.clear()
+    leaks.SEEN.clear()
     leaks._cached.cache_clear()
     for fd in set(os.listdir("/proc/self/fd")) - before:
         if os.path.exists(f"/proc/self/fd/{fd}") and os.readlink(f"/proc/self/fd/{fd}") == "/dev/null":
@@ -83,6 +84,7 @@ def more(*row: str) -> object:
         ("await leaks.task()", "", "tasks", "20 more after 20 calls: task Event.wait", "task"),
         ("leaks.history()", "", "memory", "after 169 calls, allocated in this line", "history"),
         ("leaks.buffer()", "", "memory", "in 1 block after 169 calls", "buffer"),
+        ("leaks.texts()", "", "memory", "175 elements more after 175 calls in tests.subjects.leaks.SEEN", ""),
         more("leaks.session_per_call()", "api", "sockets", "to api.pay.example", "session_per_call"),
         more("leaks.raw_file()", "", "files", "20 more after 20 calls: /dev/null", ""),
         more("leaks.raw_thread()", "", "threads", "a thread that Python does not know", ""),
@@ -138,13 +140,17 @@ class Counting:
     Args:
         files: How many files are open after so many calls.
         blocks: How many blocks of memory a line holds after so many calls.
+        kept: How much longer a collection is after so many calls.
     """
 
     def __init__(
-        self, files: Callable[[int], int] = lambda _: 3, blocks: Callable[[int], int] = lambda _: 0
+        self,
+        files: Callable[[int], int] = lambda _: 3,
+        blocks: Callable[[int], int] = lambda _: 0,
+        kept: Callable[[int], int] = lambda _: 0,
     ) -> None:
         self.calls = self._counted = 0
-        self._files, self._blocks = files, blocks
+        self._files, self._blocks, self._kept = files, blocks, kept
         self._events: list[Event] = []
 
     def inject(self) -> None: ...
@@ -160,7 +166,10 @@ class Counting:
         added = Held(location=None, size=100 * more, count=more)
         files = (Opened(name="a file"),) * self._files(self.calls)
         memory = (held,) if closely else None
-        self._events.append(Counted(at=0.0, files=files, memory=memory, added=None if closely else added))
+        kept = (Kept(name="client.HISTORY", more=self._kept(self.calls), location=LINE),)
+        self._events.append(
+            Counted(at=0.0, files=files, memory=memory, added=None if closely else added, kept=kept)
+        )
 
     @property
     def timeline(self) -> Timeline:
@@ -184,6 +193,10 @@ LINE = Location(file="client.py", line=7, function="call")
         ({"files": lambda calls: 10 - min(calls, 9)}, None),
         ({"files": lambda calls: calls % 3}, None),
         ({"files": lambda calls: calls, "blocks": lambda calls: 2 * calls}, "files"),
+        ({"kept": lambda calls: calls}, "memory"),
+        ({"kept": lambda calls: calls // 3}, "memory"),
+        ({"kept": lambda calls: min(128, calls)}, None),
+        ({"kept": lambda calls: calls % 7}, None),
     ],
 )
 def test_growth_is_confirmed_by_repetition(

@@ -11,6 +11,7 @@ import http.client
 import os
 import socket
 import threading
+import uuid
 from typing import Any
 
 import httpx
@@ -19,6 +20,7 @@ import requests
 URL = "http://api.pay.example/v1/charges"
 SESSION = requests.Session()
 KEPT: list[Any] = []
+SEEN: set[str] = set()
 
 
 def right() -> None:
@@ -155,6 +157,11 @@ def buffer() -> None:
 @functools.cache
 def _cached(number: int) -> str:
     return f"number {number}"
+
+
+def texts() -> None:
+    """Small things, made by a library, in a set that has room for many: it takes more memory now and then."""
+    SEEN.add(str(uuid.uuid4()))
 
 
 def unbounded_cache() -> None:

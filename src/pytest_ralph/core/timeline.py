@@ -594,6 +594,21 @@ class Held:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A collection that the user's code had before, and that has become longer or shorter.
+
+    Attributes:
+        name: The module and its variable that leads to it.
+        more: By how many elements, since the first census.
+        location: Where the variable is assigned, where that is known.
+    """
+
+    name: str
+    more: int
+    location: Location | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Counted(Event):
     """What the process had open was counted.
 
@@ -606,6 +621,7 @@ class Counted(Event):
             they were not.
         added: Where lines were not asked for, how much more than at the census before all those hold that
             hold more.
+        kept: The collections that the user's code had at the first census, where their length has changed.
     """
 
     files: tuple[Opened, ...] = ()
@@ -614,6 +630,7 @@ class Counted(Event):
     tasks: tuple[Opened, ...] = ()
     memory: tuple[Held, ...] | None = None
     added: Held | None = None
+    kept: tuple[Kept, ...] = ()
 
     def text(self) -> str:
         counts = {"files": self.files, "sockets": self.sockets, "threads": self.threads, "tasks": self.tasks}

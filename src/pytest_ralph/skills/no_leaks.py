@@ -16,7 +16,7 @@ from pytest_ralph.core.location import Location
 from pytest_ralph.core.quantity import amount, times
 from pytest_ralph.core.scenario import Scenario, Stage
 from pytest_ralph.core.skill import PASSED, Criterion, Play, Skill, Verdict, failed, untested
-from pytest_ralph.core.timeline import CallEnded, Counted, Held, Opened, Timeline
+from pytest_ralph.core.timeline import CallEnded, Counted, Held, Kept, Opened, Timeline
 from pytest_ralph.faults import Hang, Refuse, Status
 from pytest_ralph.marker import Decorator, attach, check_scenarios
 
@@ -111,7 +111,7 @@ def _suspected(timeline: Timeline) -> int:
     spans = _spans(timeline)
     if any(_grown(spans, kind) for kind in _KINDS):
         return _FILLED
-    return _FILLED_MEMORY if _may_hold(spans) else 0
+    return _FILLED_MEMORY if _may_hold(spans) or _kept(spans) else 0
 
 
 def _may_hold(spans: Sequence[Span]) -> bool:
@@ -236,6 +236,25 @@ def _held(spans: Sequence[Span]) -> Sequence[Held]:
     ]
 
 
+def _kept(spans: Sequence[Span]) -> Sequence[Kept]:
+    """The collections of the user's modules that have become longer in all spans."""
+
+    def lengths(count: Counted) -> Mapping[str, int]:
+        found: Counter[str] = Counter()
+        for each in count.kept:
+            found[each.name] += each.more
+        return found
+
+    grown = {each.name: each for each in spans[-1].after.kept}
+    for span in spans:
+        before, after = lengths(span.before), lengths(span.after)
+        grown = {
+            name: each for name, each in grown.items() if after[name] - before.get(name, 0) >= span.least
+        }
+    first, last = lengths(spans[0].before), lengths(spans[-1].after)
+    return [replace(each, more=last[name] - first.get(name, 0)) for name, each in grown.items()]
+
+
 def _calls(spans: Sequence[Span]) -> str:
     return times(sum(span.calls for span in spans), "call")
 
@@ -268,17 +287,24 @@ def _memory(spec: NoLeaks, play: Play) -> Verdict | None:
     other = next((kind for kind in _KINDS if _grown(spans, kind)), None)
     if other is not None:
         return untested(f"what is left open takes memory as well: see {other}", play.timeline)
-    close = _looked_at_closely(spans)
-    grown = _held(close) if close else ()
-    if not grown:
-        return PASSED
-    most = max(grown, key=lambda each: each.size)
-    observed = (
-        f"{amount(most.size)} more in {times(most.count, 'block')} after {_calls(close)}, "
-        "allocated in this line"
-    )
-    expected = f"no more memory held after {_calls(close)} than before"
-    return failed(expected, observed, most.location, play.timeline)
+    close, kept = _looked_at_closely(spans), _kept(spans)
+    names = ", ".join(each.name for each in kept)
+    if grown := _held(close) if close else ():
+        most = max(grown, key=lambda each: each.size)
+        blocks, where = times(most.count, "block"), f" and kept in {names}" if kept else ""
+        observed = (
+            f"{amount(most.size)} more in {blocks} after {_calls(close)}, allocated in this line{where}"
+        )
+        return _more_memory(observed, close, most.location, play)
+    if kept:
+        longest = max(kept, key=lambda each: each.more)
+        observed = f"{times(longest.more, 'element')} more after {_calls(spans)} in {names}"
+        return _more_memory(observed, spans, longest.location, play)
+    return PASSED
+
+
+def _more_memory(observed: str, spans: Sequence[Span], location: Location | None, play: Play) -> Verdict:
+    return failed(f"no more memory held after {_calls(spans)} than before", observed, location, play.timeline)
 
 
 _STATEMENTS = {

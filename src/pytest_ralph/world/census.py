@@ -22,10 +22,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
 from typing import Any
 
 from pytest_ralph.core.location import Location, Locator
 from pytest_ralph.core.timeline import Held, Opened
+from pytest_ralph.world.holdings import Holdings
 
 # Frames of each allocation that are kept, which is what a census costs: so many tell the simulated world from
 # other code, and so many lead from the depths of a library to the user's line.
@@ -34,6 +36,7 @@ _MANY = 30
 _OWN = str(Path(__file__).resolve().parent.parent) + os.sep
 _DIGITS = re.compile(r"\d+")
 
+_RUNNING = (GeneratorType, CoroutineType, AsyncGeneratorType, FrameType)
 _NOTHING = Held(location=None, size=0, count=0)
 
 Counts = dict[str, Any]
@@ -53,6 +56,7 @@ class Census:
         self._lines: dict[Iterable[Any], Location | None] = {}
         self._last: dict[Any, Held] = {}
         self._closely = False
+        self._holdings = Holdings(locator)
         # What is there already is no leak: there is much of it, and it is not looked at again and again.
         gc.collect()
         self._frozen = gc.get_freeze_count() > 0
@@ -86,6 +90,7 @@ class Census:
             "sockets": tuple(sockets),
             "threads": tuple(self._threads()),
             "tasks": tuple(self._tasks(found)),
+            "kept": self._holdings.take(),
             **memory,
         }
 
@@ -149,7 +154,7 @@ class Census:
                 blocks[line(trace.traceback)].append(trace.size)
         for each in found:
             if (made := tracemalloc.get_object_traceback(each)) is not None:
-                objects[line(made)].append(object.__sizeof__(each))
+                objects[line(made)].append(_size(each))
         held = {}
         for place in {*objects, *blocks} - {None}:
             sizes = max(objects.get(place, []), blocks.get(place, []), key=len)
@@ -197,6 +202,13 @@ def _of(found: list[object], *wanted: type) -> list[Any]:
     """The objects of some classes: classes are few, and objects are many."""
     classes = {kind for kind in set(map(type, found)) if issubclass(kind, wanted)}
     return [each for each in found if type(each) in classes]
+
+
+def _size(each: object) -> int:
+    """Its bytes, not by the rule of its class: that may be the user's code, and do anything."""
+    # But for these, what all objects inherit counts what there is by a field that they do not have.
+    rule = type(each) if isinstance(each, _RUNNING) else object
+    return rule.__sizeof__(each)
 
 
 def _frames(trace: Iterable[Any]) -> Iterator[tuple[str, int, str]]:

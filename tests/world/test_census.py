@@ -1,0 +1,160 @@
+"""What is counted: collections of the user's modules, and the memory that lines hold."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from pytest_ralph.core.location import Locator
+from pytest_ralph.world.census import Census
+from pytest_ralph.world.holdings import Holdings
+
+SHOP = """
+import collections
+import functools
+import logging
+import requests
+
+SEEN = set()
+EMPTY = {}
+NESTED = [{"a": [[]]}]
+RECENT = collections.deque()
+BUFFER = bytearray()
+SESSION = requests.Session()
+
+
+class Cart:
+    all = []
+
+    def __init__(self):
+        self.items = []
+
+
+CART = Cart()
+
+
+def charge(amount, log=[]):
+    log.append(amount)
+
+
+def counter():
+    found = []
+    return found.append
+
+
+def adder():
+    found = []
+
+    def add(amount):
+        found.append(amount)
+
+    return add
+
+
+ADD = adder()
+
+
+@functools.lru_cache(maxsize=None)
+def cached(amount):
+    return amount
+
+
+def nothing():
+    logging.root.manager.loggerDict
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """A module of the user's."""
+    (tmp_path / "shop.py").write_text(SHOP)
+    spec = importlib.util.spec_from_file_location("shop", tmp_path / "shop.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "shop", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def locator(tmp_path: Path) -> Locator:
+    return Locator(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("statement", "name", "line"),
+    [
+        ("SEEN.add(1)", "SEEN", 7),
+        ("EMPTY['a'] = 1", "EMPTY", 8),
+        ("NESTED[0]['a'][0].append(1)", "NESTED", 9),
+        ("RECENT.append(1)", "RECENT", 10),
+        ("BUFFER.append(1)", "BUFFER", 11),
+        ("SESSION.hooks['response'].append(print)", "SESSION", 12),
+        ("Cart.all.append(1)", "Cart", 15),
+        ("CART.items.append(1)", "CART", 22),
+        ("charge(1)", "charge", 25),
+        ("ADD(1)", "ADD", 43),
+        ("cached(1)", "cached", 47),
+    ],
+)
+def test_collections_are_found_wherever_they_are(
+    shop: ModuleType, locator: Locator, statement: str, name: str, line: int
+):
+    holdings = Holdings(locator)
+    assert holdings.take() == ()
+
+    exec(statement, vars(shop))
+
+    (kept,) = holdings.take()
+    assert (kept.name, kept.more) == (f"shop.{name}", 1)
+    assert kept.location is not None
+    assert (kept.location.file, kept.location.line) == ("shop.py", line)
+
+
+def test_collections_of_others_are_not(shop: ModuleType, locator: Locator):
+    holdings = Holdings(locator)
+
+    shop.logging.root.manager.loggerDict["a name of a logger"] = shop.logging.root
+    try:
+        assert holdings.take() == ()
+    finally:
+        del shop.logging.root.manager.loggerDict["a name of a logger"]
+
+
+def test_a_module_that_is_loaded_when_it_is_used_is_left_alone(
+    shop: ModuleType, locator: Locator, monkeypatch: pytest.MonkeyPatch
+):
+    class Lazy(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise AssertionError(f"asked for {name}")
+
+    monkeypatch.setitem(sys.modules, "lazy", Lazy("lazy"))
+
+    assert Holdings(locator).take() == ()
+
+
+@contextlib.contextmanager
+def things() -> Iterator[None]:
+    """A generator, made in the depths of a library."""
+    yield
+
+
+def test_generators_have_the_size_they_have():
+    """What all objects inherit would tell some hundred terabytes."""
+    census = Census(Locator(Path(__file__).parent), lambda _: None)
+    try:
+        census.take(closely=True)
+        kept = [things() for _ in range(10)]
+        found = census.take(closely=True)["memory"]
+    finally:
+        census.close()
+
+    assert len(kept) == 10
+    assert 500 < sum(each.size for each in found) < 50_000
