@@ -44,6 +44,7 @@ def judge(
         more("linear(n)", SIZES, ", at_most='n'"),
         ("sorting(n)", SIZES, ""),
         more("by_set(n)", SIZES, ", at_most='n'"),
+        ("raises_the_limit(n)", SIZES, ""),
         ("quadratic(n)", SMALL, ", at_most='n^2'"),
         ("keeps_all(n)", SIZES, ", memory='n'"),
         more("in_pieces(n)", SIZES, ", memory='1'"),
@@ -78,6 +79,7 @@ def test_right_growth_passes(project: Project, call: str, sizes: str, more: str)
                 "scales.handles-largest": "not_exercised",
             },
         ),
+        ("recursive_without_limit(n)", "(1_100, 2_200, 8_800)", "", {"scales.recursion-limit": "fail"}),
         (
             "refuses_much(n)",
             SIZES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
+import sys
 
 import requests
 
@@ -80,6 +81,18 @@ def constant(n: int) -> int:
 def recursive(n: int) -> int:
     """One call for each element."""
     return 0 if n == 0 else 1 + recursive(n - 1)
+
+
+def recursive_without_limit(n: int) -> int:
+    """The usual way to be rid of the error."""
+    sys.setrecursionlimit(10**6)
+    return 0 if n == 0 else linear(100) + recursive_without_limit(n - 1)
+
+
+def raises_the_limit(n: int) -> int:
+    """For something else: nothing here is as deep as the data."""
+    sys.setrecursionlimit(3_000)
+    return linear(n)
 
 
 def refuses_much(n: int) -> int:

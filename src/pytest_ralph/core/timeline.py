@@ -647,6 +647,9 @@ class Measured(Event):
         first: Processor seconds of the first call.
         requests: How many requests one call made to simulated services.
         memory: The most bytes that one call had allocated at a time; 0 if that was not measured.
+        limit: The limit of recursion, if it is higher than usual; else 0.
+        depth: How many functions were under way at a time; 0 if that was not counted.
+        deepest: The user's last one of these.
     """
 
     n: int
@@ -654,6 +657,9 @@ class Measured(Event):
     first: float = 0.0
     requests: int = 0
     memory: int = 0
+    limit: int = 0
+    depth: int = 0
+    deepest: Location | None = None
 
     def text(self) -> str:
         memory = f" and {amount(self.memory)} of memory" if self.memory else ""

@@ -46,6 +46,7 @@ from pytest_ralph.core.timeline import (
     classes,
 )
 from pytest_ralph.engine.body import Body
+from pytest_ralph.engine.depth import Limit, deepest
 from pytest_ralph.engine.entry import followed
 from pytest_ralph.engine.hotspot import Hotspot
 from pytest_ralph.engine.load import Load, Meter, measured, processor_time
@@ -371,8 +372,9 @@ class Directed:
 
     def measure(self, arguments: Mapping[str, object], n: int, *, memory: bool = False) -> CallEnded:
         """Call the test body until it is known what a call costs."""
-        number, began = self.calls, processor_time()
-        ended = self.call(arguments)
+        number, began, limit = self.calls, processor_time(), Limit()
+        with limit.watched():
+            ended = self.call(arguments)
         took = first = max(processor_time() - began, 1e-6)
         if ended.error:
             return ended
@@ -381,6 +383,9 @@ class Directed:
         batch = min(_MOST_CALLS, math.ceil(_LONG_ENOUGH / took))
         rounds = _ROUNDS if took < _LONG else 1
         took = min([took, *(self._timed(arguments, batch) for _ in range(rounds))])
+        depth, innermost = 0, None
+        if limit.is_raised:
+            depth, innermost = deepest(lambda: self._timed(arguments, 1), self.player.locator)
         self.player.world.recorder.add(
             Measured,
             n=n,
@@ -388,6 +393,9 @@ class Directed:
             first=first,
             requests=len(requests),
             memory=self._allocated(arguments) if memory else 0,
+            limit=limit.highest if limit.is_raised else 0,
+            depth=depth,
+            deepest=innermost,
             location=requests[-1].location if requests else None,
         )
         return ended

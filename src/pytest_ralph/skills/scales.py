@@ -299,15 +299,20 @@ def _handles_largest(spec: Scales, play: Play) -> Verdict | None:
 
 
 def _recursion_limit(spec: Scales, play: Play) -> Verdict | None:
-    """No size reaches the recursion limit."""
+    """No size reaches the recursion limit, nor would it if that had not been raised."""
+    found, expected = play.timeline.of(Measured), "no recursion as deep as the data"
     for end in play.timeline.of(CallEnded):
         if end.error and end.error.startswith("RecursionError"):
-            sizes = [each.n for each in play.timeline.of(Measured)]
-            reached = f"after {sizes[-1]} went well" if sizes else "with the smallest size"
-            return failed(
-                "no recursion as deep as the data", f"{end.error}, {reached}", end.location, play.timeline
-            )
-    return PASSED if play.timeline.of(Measured) else untested("not measured", play.timeline)
+            reached = f"after {found[-1].n} went well" if found else "with the smallest size"
+            return failed(expected, f"{end.error}, {reached}", end.location, play.timeline)
+    if not found:
+        return untested("not measured", play.timeline)
+    counted = [each for each in found if each.depth]
+    if len(counted) > 1 and counted[-1].depth - counted[0].depth >= (counted[-1].n - counted[0].n) / 2:
+        depths = ", ".join(f"{each.depth} for {each.n}" for each in counted)
+        raised = f"the limit was raised to {counted[-1].limit}, and functions are nested: {depths}"
+        return failed(expected, raised, counted[-1].deepest, play.timeline)
+    return PASSED
 
 
 SKILL = Skill(
