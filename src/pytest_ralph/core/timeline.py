@@ -13,7 +13,7 @@ from typing import ClassVar, TypeVar, overload
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.masking import masked, short
 from pytest_ralph.core.metrics import Metric
-from pytest_ralph.core.quantity import amount, duration
+from pytest_ralph.core.quantity import amount, duration, times
 
 PHASE = 0.37
 """Seconds past a full second of the monotonic clock at which a timeline in virtual time begins.
@@ -634,7 +634,7 @@ class Counted(Event):
 
     def text(self) -> str:
         counts = {"files": self.files, "sockets": self.sockets, "threads": self.threads, "tasks": self.tasks}
-        return "open: " + ", ".join(f"{len(found)} {kind}" for kind, found in counts.items())
+        return "open: " + ", ".join(times(len(found), kind[:-1]) for kind, found in counts.items())
 
 
 @dataclass(frozen=True, kw_only=True)
