@@ -78,22 +78,22 @@ def more(*row: str) -> object:
 @pytest.mark.parametrize(
     ("call", "fixtures", "criterion", "observed", "function"),
     [
-        ("leaks.open_file()", "", "files", "20 more after 20 calls: /dev/null", "open_file"),
+        ("leaks.open_file()", "", "files", "28 more after 28 calls: /dev/null", "open_file"),
         ("leaks.connection_per_call()", "api", "sockets", "to api.pay.example", "connection_per_call"),
-        ("leaks.thread()", "", "threads", "20 more after 20 calls: thread waits-*", "thread"),
-        ("await leaks.task()", "", "tasks", "20 more after 20 calls: task Event.wait", "task"),
-        ("leaks.history()", "", "memory", "after 169 calls, allocated in this line", "history"),
-        ("leaks.buffer()", "", "memory", "in 1 block after 169 calls", "buffer"),
-        ("leaks.texts()", "", "memory", "175 elements more after 175 calls in tests.subjects.leaks.SEEN", ""),
+        ("leaks.thread()", "", "threads", "28 more after 28 calls: thread waits-*", "thread"),
+        ("await leaks.task()", "", "tasks", "28 more after 28 calls: task Event.wait", "task"),
+        ("leaks.history()", "", "memory", "after 70 calls, allocated in this line", "history"),
+        ("leaks.buffer()", "", "memory", "in 1 block after 70 calls", "buffer"),
+        ("leaks.texts()", "", "memory", "245 elements more after 245 calls in tests.subjects.leaks.SEEN", ""),
         more("leaks.session_per_call()", "api", "sockets", "to api.pay.example", "session_per_call"),
-        more("leaks.raw_file()", "", "files", "20 more after 20 calls: /dev/null", ""),
+        more("leaks.raw_file()", "", "files", "28 more after 28 calls: /dev/null", ""),
         more("leaks.raw_thread()", "", "threads", "a thread that Python does not know", ""),
         more("leaks.pool_never_ended()", "", "threads", "thread ThreadPoolExecutor-*_*", "pool_never_ended"),
         more(
             "leaks.unbounded_cache()",
             "",
             "memory",
-            "after 169 calls, allocated in this line",
+            "after 70 calls, allocated in this line",
             "unbounded_cache",
         ),
     ],
@@ -212,7 +212,7 @@ def test_growth_is_confirmed_by_repetition(
     red = [name for name, verdict in verdicts.items() if verdict and verdict.status is Status.FAIL]
     assert red == ([failed] if failed else [])
     # Nobody pays for a confirmation where nothing grows, and it comes to an end.
-    assert stage.calls <= 3 + calls + 200
+    assert stage.calls <= 3 + 245
     if not failed and stage.calls == 3 + calls:
         assert all(verdict == PASSED for verdict in verdicts.values())
 

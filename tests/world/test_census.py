@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import importlib.util
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ from types import ModuleType
 import pytest
 
 from pytest_ralph.core.location import Locator
+from pytest_ralph.world import traced
 from pytest_ralph.world.census import Census
 from pytest_ralph.world.holdings import Holdings
 
@@ -155,3 +157,21 @@ def test_coroutines_have_the_size_they_have():
         coroutine.close()
 
     assert 500 < sum(each.size for each in found) < 500_000
+
+
+def test_allocations_are_those_that_tracemalloc_tells_of():
+    """Less is wrapped, by what is not public."""
+    tracemalloc.start(5)
+    try:
+        kept = [argparse.ArgumentParser() for _ in range(3)]
+        blocks = {tuple(frames) for _, frames in traced.blocks()}
+        parts = [part for parser in kept for part in vars(parser).values()]
+        wrapped = [tracemalloc.get_object_traceback(part) for part in parts]
+        plain = [traced.made(part) for part in parts]
+    finally:
+        tracemalloc.stop()
+
+    assert any(plain)
+    for one, other in zip(plain, wrapped, strict=True):
+        assert one == (other and tuple((frame.filename, frame.lineno) for frame in reversed(other)))
+    assert {tuple(frames) for frames in plain if frames} <= blocks

@@ -1,8 +1,8 @@
 """Skill ``no_leaks``: what a call opens it closes, and what it allocates it lets go of.
 
 The call is made again and again, healthy and in trouble, and what the process has open is counted before,
-in the middle and after. What has grown in both halves is suspected: that is looked at once more, line by
-line, and the calls go on for so long that pools and caches are full. A leak is what goes on growing then.
+in the middle and after. What has grown in both halves is suspected, and the calls go on for so long that
+pools and caches are full. What grows even then is a leak, and looked at line by line.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ _TROUBLE = (("status-503", Status(503)), ("hang", Hang()), ("refused", Refuse())
 class Again:
     """The course: some calls to warm up, then so many, with a census before, in the middle and after.
 
-    Where something has grown, the calls go on until that is certain or has come to an end.
+    Where something has grown, the calls go on until pools and caches are full. If it grows even then, it is
+    looked at line by line.
 
     Attributes:
         calls: How many calls there are if nothing grows.
@@ -50,21 +51,19 @@ class Again:
         """Inject what there is, and call."""
         stage.inject()
         self._call(stage, _WARM_UP)
-        self._halves(stage)
-        if not _suspected(stage.timeline):
+        self._call(stage, self.calls // 2)
+        self._call(stage, self.calls - self.calls // 2)
+        done = self.calls
+        while (enough := _suspected(stage.timeline)) > done:
+            self._call(stage, enough - done)
+            done = enough
+        if not enough:
             return
-        stage.census(closely=True)
-        self._halves(stage, closely=True)
-        done = 2 * self.calls
-        for _ in range(2):
-            if enough := _suspected(stage.timeline):
-                more = max(enough - done, enough // 4)
-                self._call(stage, more, closely=True)
-                done += more
-
-    def _halves(self, stage: Stage, *, closely: bool = False) -> None:
-        self._call(stage, self.calls // 2, closely=closely)
-        self._call(stage, self.calls - self.calls // 2, closely=closely)
+        self._call(stage, enough // 4)
+        if _suspected(stage.timeline):
+            stage.census(closely=True)
+            self._call(stage, enough // 4, closely=True)
+            self._call(stage, enough // 4, closely=True)
 
     def _call(self, stage: Stage, times: int, *, closely: bool = False) -> None:
         for _ in range(times):
@@ -115,10 +114,7 @@ def _suspected(timeline: Timeline) -> int:
 
 
 def _may_hold(spans: Sequence[Span]) -> bool:
-    """Whether a line may hold more and more, as far as has been looked."""
-    if close := _looked_at_closely(spans):
-        return bool(_held(close))
-    # All that has been added, by whatever line: if that is too little then what any one line has added is.
+    """Whether a line may hold more and more: all that has been added, by whatever line, is not too little."""
     added = [(span, span.after.added) for span in spans]
     return all(
         more and (more.count >= _OBJECTS * span.least or more.size >= _LARGER * span.least)

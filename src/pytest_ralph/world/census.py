@@ -27,7 +27,9 @@ from typing import Any
 
 from pytest_ralph.core.location import Location, Locator
 from pytest_ralph.core.timeline import Held, Opened
+from pytest_ralph.world import traced
 from pytest_ralph.world.holdings import Holdings
+from pytest_ralph.world.traced import Frames
 
 # Frames of each allocation that are kept, which is what a census costs: so many tell the simulated world from
 # other code, and so many lead from the depths of a library to the user's line.
@@ -53,7 +55,7 @@ class Census:
     def __init__(self, locator: Locator, host: Callable[[str], str | None]) -> None:
         self._locator = locator
         self._host = host
-        self._lines: dict[Iterable[Any], Location | None] = {}
+        self._lines: dict[Frames, Location | None] = {}
         self._last: dict[Any, Held] = {}
         self._closely = False
         self._holdings = Holdings(locator)
@@ -62,7 +64,7 @@ class Census:
         self._frozen = gc.get_freeze_count() > 0
         gc.freeze()
         self._frames = tracemalloc.get_traceback_limit() if tracemalloc.is_tracing() else 0
-        _trace(_FEW)
+        traced.trace(_FEW)
 
     def take(self, *, closely: bool = False) -> Counts:
         """Count, after what nobody holds any more has been collected.
@@ -73,7 +75,7 @@ class Census:
         gc.collect()
         if closely and not self._closely:
             # What was allocated until now is no longer known, and so not counted.
-            _trace(_MANY)
+            traced.trace(_MANY)
             self._closely = True
         found = list(gc.get_objects())
         memory = self._memory(found)
@@ -96,7 +98,7 @@ class Census:
 
     def close(self) -> None:
         """Trace what allocates memory no longer, or as somebody else did before."""
-        _trace(self._frames)
+        traced.trace(self._frames)
         if not self._frozen:
             gc.unfreeze()
 
@@ -104,32 +106,28 @@ class Census:
         """The user's line that made an object, through whatever wraps what it called."""
         # Python 3.11 does not find instances of classes that are written in Python, but what they hold.
         parts = (thing, *getattr(thing, "__dict__", {}).values())
-        traces = (each for part in parts if (each := tracemalloc.get_object_traceback(part)) is not None)
-        trace: Iterable[Any] = next(traces, ())
-        return self._pick(_frames(trace))
+        return self._pick(next((frames for part in parts if (frames := traced.made(part)) is not None), ()))
 
-    def _line(self, trace: Iterable[Any]) -> Location | None:
+    def _line(self, frames: Frames) -> Location | None:
         """The user's line behind an allocation, None for what the world allocates while a call waits."""
-        # To look at a trace allocates, and every allocation is traced: each is looked at once.
-        if trace not in self._lines:
-            mine = itertools.takewhile(lambda frame: not frame[0].startswith(_OWN), _frames(trace))
-            self._lines[trace] = self._pick(mine)
-        return self._lines[trace]
+        if frames not in self._lines:
+            mine = itertools.takewhile(lambda frame: not frame[0].startswith(_OWN), frames)
+            self._lines[frames] = self._pick(mine)
+        return self._lines[frames]
 
-    def _any_line(self, trace: Iterable[Any]) -> tuple[str, int, str] | None:
+    def _any_line(self, frames: Frames) -> tuple[str, int] | None:
         """The line that has allocated, whosever it is, None as above, if that can be seen in a few frames."""
-        for filename, _, _ in _frames(trace):
+        for filename, _ in frames:
             if filename.startswith(_OWN):
                 return None
             if self._locator.is_user(filename):
                 break
-        return next(_frames(trace))
+        return frames[0]
 
-    def _pick(self, frames: Iterator[tuple[str, int, str]]) -> Location | None:
-        # A frame costs some time to look at: no more of them than it takes.
-        looked_at, again = itertools.tee(frames)
-        found = self._locator.pick(looked_at)
-        return found and replace(found, function=_function(again, found))
+    def _pick(self, frames: Iterable[tuple[str, int]]) -> Location | None:
+        frames = tuple(frames)
+        found = self._locator.pick((filename, line, "") for filename, line in frames)
+        return found and replace(found, function=_function(frames, found))
 
     def _memory(self, found: list[object]) -> Counts:
         """What is held by line, or else how much has been added by all lines that hold more than before."""
@@ -142,18 +140,18 @@ class Census:
         count = sum(max(0, now.count - before.count) for now, before in more)
         return {"added": Held(location=None, size=size, count=count)}
 
-    def _held(self, found: list[object], line: Callable[[Iterable[Any]], Any]) -> dict[Any, Held]:
+    def _held(self, found: list[object], line: Callable[[Frames], Any]) -> dict[Any, Held]:
         """Memory by what allocated it, as told by `line`; what that does not tell is left out.
 
         Objects that can hold others count whatever library made them, and anything else where a line of the
         user's made it itself: libraries, and what simulates time, keep some small things of their own.
         """
         objects, blocks = defaultdict[Any, list[int]](list), defaultdict[Any, list[int]](list)
-        for trace in tracemalloc.take_snapshot().traces:
-            if self._locator.is_user(trace.traceback[-1].filename):
-                blocks[line(trace.traceback)].append(trace.size)
+        for size, frames in traced.blocks():
+            if self._locator.is_user(frames[0][0]):
+                blocks[line(frames)].append(size)
         for each in found:
-            if (made := tracemalloc.get_object_traceback(each)) is not None:
+            if (made := traced.made(each)) is not None:
                 objects[line(made)].append(_size(each))
         held = {}
         for place in {*objects, *blocks} - {None}:
@@ -191,13 +189,6 @@ class Census:
                 yield Opened(name=f"task {name}", location=self._maker(each))
 
 
-def _trace(frames: int) -> None:
-    """Trace allocations anew, with so many frames of each, or not at all."""
-    tracemalloc.stop()
-    if frames:
-        tracemalloc.start(frames)
-
-
 def _of(found: list[object], *wanted: type) -> list[Any]:
     """The objects of some classes: classes are few, and objects are many."""
     classes = {kind for kind in set(map(type, found)) if issubclass(kind, wanted)}
@@ -211,15 +202,10 @@ def _size(each: object) -> int:
     return rule.__sizeof__(each)
 
 
-def _frames(trace: Iterable[Any]) -> Iterator[tuple[str, int, str]]:
-    """The frames of a trace, innermost first."""
-    return ((frame.filename, frame.lineno, "") for frame in reversed(trace))  # type: ignore[call-overload]
-
-
-def _function(frames: Iterable[tuple[str, int, str]], found: Location) -> str:
+def _function(frames: Frames, found: Location) -> str:
     """The function that a line stands in, which a trace of memory does not name."""
     name = Path(found.file).name
-    file = next((file for file, line, _ in frames if line == found.line and Path(file).name == name), "")
+    file = next((file for file, line in frames if line == found.line and Path(file).name == name), "")
     functions = _functions(file)
     return next((name for first, last, name in functions if first <= found.line <= last), "<module>")
 
