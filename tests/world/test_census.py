@@ -68,6 +68,21 @@ def cached(amount):
     return amount
 
 
+class Proxy:
+    @property
+    def __class__(self):
+        raise AssertionError("asked for its class")
+
+
+class Sly(list):
+    def __len__(self):
+        raise AssertionError("asked for its length")
+
+
+PROXY = Proxy()
+SLY = Sly()
+
+
 def nothing():
     logging.root.manager.loggerDict
 """
@@ -105,6 +120,7 @@ def locator(tmp_path: Path) -> Locator:
         ("charge(1)", "charge", 25),
         ("ADD(1)", "ADD", 43),
         ("cached(1)", "cached", 47),
+        ("SLY.append(1)", "SLY", 63),
     ],
 )
 def test_collections_are_found_wherever_they_are(

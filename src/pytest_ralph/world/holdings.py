@@ -11,7 +11,7 @@ import functools
 import gc
 import sys
 from collections import deque
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
@@ -36,21 +36,21 @@ class Holdings:
 
     def __init__(self, locator: Locator) -> None:
         self._locator = locator
-        self._found = [(each, len(each), name, module) for each, name, module in self._walk()]
+        self._found = [(each, _length(each), name, module) for each, name, module in self._walk()]
 
     def take(self) -> tuple[Kept, ...]:
         """The collections that have become longer or shorter, by how much, and where they belong."""
         return tuple(
-            Kept(name=f"{module.__name__}.{name}", more=len(each) - before, location=self._line(module, name))
+            Kept(name=f"{module.__name__}.{name}", more=now - before, location=self._line(module, name))
             for each, before, name, module in self._found
-            if len(each) != before
+            if (now := _length(each)) != before
         )
 
-    def _walk(self) -> Iterator[tuple[Sized, str, ModuleType]]:
+    def _walk(self) -> Iterator[tuple[object, str, ModuleType]]:
         """All collections that can be reached from the user's modules, nearer ones first."""
         ways: deque[tuple[Any, str, ModuleType]] = deque()
         for module in list(sys.modules.values()):
-            if isinstance(module, ModuleType) and self._is_theirs(module):
+            if self._is_theirs(module):
                 ways.extend((value, name, module) for name, value in vars(module).items() if name[:2] != "__")
         seen: set[int] = set()
         while ways and len(seen) < _MOST:
@@ -58,25 +58,29 @@ class Holdings:
             if id(each) in seen or not self._is_way(each):
                 continue
             seen.add(id(each))
-            if isinstance(each, _COLLECTIONS):
+            if issubclass(type(each), _COLLECTIONS):
                 yield each, name, module
             ways.extend((part, name, module) for part in _parts(each))
 
-    def _is_way(self, each: object) -> bool:
+    def _is_way(self, each: Any) -> bool:
         """Whether what this holds belongs to the user's code, too."""
-        if isinstance(each, _COLLECTIONS):
+        # What a proxy says of its own class may be that of something that is only made when it is asked for.
+        kind = type(each)
+        if issubclass(kind, _COLLECTIONS):
             return True
-        if isinstance(each, _DOORS) or not gc.is_tracked(each):
+        if issubclass(kind, _DOORS) or not gc.is_tracked(each):
             return False
-        if isinstance(each, type):
-            return self._is_theirs(sys.modules.get(each.__module__))
-        if isinstance(each, FunctionType):
+        if issubclass(kind, type):
+            return self._is_theirs(sys.modules.get(str(getattr(each, "__module__", ""))))
+        if issubclass(kind, FunctionType):
             return self._locator.is_user(each.__code__.co_filename)
-        return type(each).__module__.partition(".")[0] not in _NOT_THEIRS
+        return str(kind.__module__).partition(".")[0] not in _NOT_THEIRS
 
-    def _is_theirs(self, module: ModuleType | None) -> bool:
+    def _is_theirs(self, module: object) -> bool:
+        if not issubclass(type(module), ModuleType):
+            return False
         # Not by getattr: modules that are loaded when something is asked of them are to be left alone.
-        file = None if module is None else vars(module).get("__file__")
+        file = vars(module).get("__file__")
         return isinstance(file, str) and self._locator.is_user(file)
 
     def _line(self, module: ModuleType, name: str) -> Location | None:
@@ -84,8 +88,13 @@ class Holdings:
         return None if line is None else self._locator.at(str(module.__file__), line, "<module>")
 
 
-def _parts(each: object) -> list[Any]:
-    if isinstance(each, FunctionType):
+def _length(each: Any) -> int:
+    """The length of a collection, whatever its class makes of that."""
+    return next(kind.__len__(each) for kind in _COLLECTIONS if issubclass(type(each), kind))
+
+
+def _parts(each: Any) -> list[Any]:
+    if issubclass(type(each), FunctionType):
         # Not its globals: those of the user's modules are looked at anyway.
         return [each.__defaults__, each.__kwdefaults__, each.__closure__, each.__dict__]
     return gc.get_referents(each)
