@@ -21,7 +21,7 @@ from pytest_ralph.world.holdings import Holdings
 SHOP = """
 import collections
 import functools
-import logging
+import linecache
 import requests
 
 SEEN = set()
@@ -84,7 +84,7 @@ SLY = Sly()
 
 
 def nothing():
-    logging.root.manager.loggerDict
+    return linecache.cache
 """
 
 
@@ -140,11 +140,12 @@ def test_collections_are_found_wherever_they_are(
 def test_collections_of_others_are_not(shop: ModuleType, locator: Locator):
     holdings = Holdings(locator)
 
-    shop.logging.root.manager.loggerDict["a name of a logger"] = shop.logging.root
+    # The user's module has this one, but what is in it is not the user's.
+    shop.linecache.cache["a name of a file"] = ()
     try:
         assert holdings.take() == ()
     finally:
-        del shop.logging.root.manager.loggerDict["a name of a logger"]
+        del shop.linecache.cache["a name of a file"]
 
 
 def test_a_module_that_is_loaded_when_it_is_used_is_left_alone(
