@@ -36,6 +36,7 @@ FLOOR = 0.001
 # take more seconds are not looked at so.
 _QUICK = 0.02
 _QUICK_TRACED = 0.005
+_NOT_MUCH = 4
 # What the simulated world allocates in a call beside it is less than a tenth of this many bytes.
 MEMORY_FLOOR = 128 * 1024
 
@@ -215,10 +216,15 @@ class Sizes:
                 return
         found = stage.timeline.of(Measured)
         for cost in self.costs:
-            longest = _QUICK_TRACED if cost.memory else _QUICK
-            quick = [each.n for each in found if each.seconds <= longest]
+            quick = _quick(found, _QUICK_TRACED if cost.memory else _QUICK)
             if quick and cost.slope(found) > cost.allowed(found):
-                stage.profile({"n": quick[-1]}, quick[-1], memory=cost.memory)
+                stage.profile({"n": quick}, quick, memory=cost.memory)
+
+
+def _quick(found: Sequence[Measured], seconds: float) -> int:
+    """The largest size that takes no longer, or else the smallest if it takes not much longer; 0 for none."""
+    smallest = [each.n for each in found[:1] if each.seconds <= _NOT_MUCH * seconds]
+    return max([each.n for each in found if each.seconds <= seconds] or smallest, default=0)
 
 
 def _grows(cost: Callable[[Scales], Cost]) -> Callable[[Scales, Play], Verdict | None]:
