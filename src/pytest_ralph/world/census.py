@@ -198,7 +198,7 @@ def _of(found: list[object], *wanted: type) -> list[Any]:
 def _size(each: object) -> int:
     """Its bytes, not by the rule of its class: that may be the user's code, and do anything."""
     # But for these, what all objects inherit counts what there is by a field that they do not have.
-    rule = type(each) if isinstance(each, _RUNNING) else object
+    rule = type(each) if type(each) in _RUNNING else object
     return rule.__sizeof__(each)
 
 
