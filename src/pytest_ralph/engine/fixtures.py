@@ -16,6 +16,7 @@ from pytest_ralph.core.timeline import HandedOver, Timeline, Waited
 from pytest_ralph.engine.session import CASE
 from pytest_ralph.faults import Slow, Status
 from pytest_ralph.world import memory
+from pytest_ralph.world.allocators import occupied
 from pytest_ralph.world.callables import Dependency
 from pytest_ralph.world.upstream import Upstream
 from pytest_ralph.world.world import World
@@ -71,13 +72,15 @@ def oom(limit: int | str) -> Generator[None]:
 
     allowed = size(limit, name="limit")
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    # A limit that is there already, as that of a block around this one, holds as well.
-    most = [memory.reserved() + allowed, *(each for each in before if each != resource.RLIM_INFINITY)]
-    resource.setrlimit(resource.RLIMIT_DATA, (min(most), before[1]))
-    try:
+    with ExitStack() as stack:
+        # What is taken up would count for a limit that is there already.
+        if before[0] == resource.RLIM_INFINITY:
+            stack.enter_context(occupied(memory.reserved))
+        stack.callback(resource.setrlimit, resource.RLIMIT_DATA, before)
+        # A limit that is there already, as that of a block around this one, holds as well.
+        most = [memory.reserved() + allowed, *(each for each in before if each != resource.RLIM_INFINITY)]
+        resource.setrlimit(resource.RLIMIT_DATA, (min(most), before[1]))
         yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 def _world(request: pytest.FixtureRequest) -> World:

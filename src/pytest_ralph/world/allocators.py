@@ -12,8 +12,9 @@ import contextlib
 import ctypes
 import gc
 import os
+import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pytest_ralph.world import real
@@ -31,6 +32,10 @@ _MOST_THRESHOLD = 64 * 1024**2
 _LOOKED_AT = 100 * 1024
 # Seconds that a thread may take to do that, on a machine that has much else to do.
 _PATIENCE = 5.0
+# Pieces that free memory is taken up in: from the largest to the smallest that is worth the trouble, and so
+# many for each arena.
+_LARGEST, _SMALLEST = 2**30, 16 * 1024
+_PIECES = 8192
 
 
 def give_back() -> None:
@@ -52,6 +57,80 @@ def fill(used: Callable[[], int]) -> list[object]:
     give_back()
     with contextlib.suppress(AttributeError):
         _give_back_ends()
+    return _fill_small(used)
+
+
+@contextlib.contextmanager
+def occupied(reserved: Callable[[], int]) -> Iterator[None]:
+    """Leave nothing free in a block, without touching it: what is used in it comes from the system.
+
+    What is free between other things stays reserved, whatever is given back, and a limit for what a process
+    reserves (``RLIMIT_DATA``) does not see it used again.
+
+    Args:
+        reserved: How many bytes count for that limit.
+    """
+    give_back()
+    taken: list[Any] = []
+    library = ctypes.PyDLL(None)  # keeps the lock of the interpreter: no other thread meets the shut limit
+    try:
+        with contextlib.suppress(AttributeError):
+            library.malloc.restype = ctypes.c_void_p
+            _take_up(library, reserved, taken)
+        held = _fill_small(reserved)
+        yield
+        del held
+    finally:
+        for pieces in taken:
+            for piece in filter(None, pieces):
+                library.free(ctypes.c_void_p(piece))
+
+
+def _take_up(library: Any, reserved: Callable[[], int], taken: list[Any]) -> None:
+    """Take up what the C library keeps free, in each of its arenas."""
+
+    def take() -> None:
+        pieces = (ctypes.c_void_p * _PIECES)()
+        taken.append(pieces)
+        with _shut(reserved):
+            _fill_arena(library, pieces)
+
+    switching = sys.getswitchinterval()
+    sys.setswitchinterval(_PATIENCE)
+    try:
+        take()
+        _at_once(take, _arenas() - 1)
+    finally:
+        sys.setswitchinterval(switching)
+
+
+@contextlib.contextmanager
+def _shut(reserved: Callable[[], int]) -> Iterator[None]:
+    """Let nothing come from the system in a block."""
+    import resource  # not on every system
+
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (reserved(), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def _fill_arena(library: Any, pieces: Any) -> None:
+    """Take what is free in this thread's arena, while nothing comes from the system."""
+    size, number = _LARGEST, 0
+    while size >= _SMALLEST and number < len(pieces):
+        piece = library.malloc(size)
+        if piece is None:
+            size //= 2
+        else:
+            pieces[number] = piece
+            number += 1
+
+
+def _fill_small(used: Callable[[], int]) -> list[object]:
+    """Leave nothing free in Python's allocator of small objects. Returns what has to be held for so long."""
     held: list[object] = []
     for size in _SMALL:
         # The kernel counts in batches: one step may seem to take memory that it found, but several do not.
@@ -68,20 +147,22 @@ def _give_back_ends() -> None:
     `malloc_trim` does not do so. A thread takes up the arena of one that is no more, each another one.
     """
     library = ctypes.CDLL(None)
-    library.malloc.restype = library.fdopen.restype = ctypes.c_void_p
+    library.malloc.restype = ctypes.c_void_p
     library.mallopt(_M_TRIM_THRESHOLD, 0)
 
     def look() -> None:
         library.free(ctypes.c_void_p(library.malloc(_LOOKED_AT)))
 
     look()
-    _at_once(look, _arenas(library) - 1)
+    _at_once(look, _arenas() - 1)
     # From now on the limit does not follow the largest block any more, up to this.
     library.mallopt(_M_TRIM_THRESHOLD, _MOST_THRESHOLD)
 
 
-def _arenas(library: Any) -> int:
-    """How many arenas there are."""
+def _arenas() -> int:
+    """How many arenas the C library has."""
+    library = ctypes.CDLL(None)
+    library.fdopen.restype = ctypes.c_void_p
     told = os.memfd_create("arenas")
     try:
         stream = ctypes.c_void_p(library.fdopen(os.dup(told), b"w"))

@@ -25,7 +25,7 @@ from typing import Any
 
 from pytest_ralph.core.scenario import MemoryCap
 from pytest_ralph.world import real
-from pytest_ralph.world.allocators import fill, give_back
+from pytest_ralph.world.allocators import fill
 from pytest_ralph.world.cgroup import Group
 
 KILLED = "was killed for the memory it used"
@@ -259,8 +259,7 @@ def resident(pid: int) -> Resident:
 
 
 def reserved() -> int:
-    """Bytes that count for ``RLIMIT_DATA``, after what is free in the allocators was given back."""
-    give_back()
+    """Bytes that count for ``RLIMIT_DATA``."""
     with open("/proc/self/status", "rb", buffering=0) as file:
         return int(file.read().split(b"VmData:")[1].split(maxsplit=1)[0]) * 1024
 
