@@ -7,6 +7,7 @@ import _socket
 import _thread
 import asyncio
 import concurrent.futures
+import contextlib
 import datetime as dt
 import gc
 import logging
@@ -121,11 +122,27 @@ def fetch_by_streams() -> None:
         client.get(URL)
 
 
+@contextlib.contextmanager
+def interrupted() -> Iterator[None]:
+    """Ctrl-C after some time in a block. The thread that raises it may end a moment later than the block."""
+    timer = threading.Timer(5, signal.raise_signal, (signal.SIGINT,))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()
+
+
 async def interrupt_tasks() -> None:
     """Ctrl-C while tasks wait for answers, and one for ever."""
-    threading.Timer(5, signal.raise_signal, (signal.SIGINT,)).start()
     async with httpx.AsyncClient(timeout=None) as client:
         await asyncio.gather(client.get(URL), asyncio.sleep(3_600), asyncio.Event().wait())
+
+
+def interrupt_loop() -> None:
+    """The same, of a loop: its task is cancelled, and the interrupt is raised once more when it has ended."""
+    with interrupted():
+        asyncio.run(interrupt_tasks())
 
 
 async def leave_tasks_behind() -> None:
@@ -138,8 +155,8 @@ async def leave_tasks_behind() -> None:
 
 def interrupt() -> None:
     """Ctrl-C in the middle of a wait."""
-    threading.Timer(5, signal.raise_signal, (signal.SIGINT,)).start()
-    time.sleep(60)
+    with interrupted():
+        time.sleep(60)
 
 
 def hang_for_ever() -> None:
@@ -163,7 +180,7 @@ def hang_for_ever() -> None:
         (lambda: trio.run(fetch_by_task), faults.Unreachable(), httpx.ConnectTimeout),
         (hang_for_ever, faults.Hang(), NeverEnds),
         (interrupt, None, KeyboardInterrupt),
-        (lambda: asyncio.run(interrupt_tasks()), faults.Hang(), KeyboardInterrupt),
+        (interrupt_loop, faults.Hang(), KeyboardInterrupt),
         (lambda: asyncio.run(leave_tasks_behind()), faults.Hang(), None),
         (fetch_by_streams, None, None),
         (fetch_by_streams, faults.Hang(), httpx.ReadTimeout),
