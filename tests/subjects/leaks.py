@@ -8,10 +8,12 @@ import concurrent.futures
 import contextlib
 import functools
 import http.client
+import logging
 import os
 import socket
 import threading
 import uuid
+import warnings
 from typing import Any
 
 import httpx
@@ -80,6 +82,27 @@ def _cubes(number: int) -> list[int]:
 def largest_cache() -> None:
     """Keeps the last 128 results, as everybody does who sets no size."""
     assert _cubes(next(NUMBERS))
+
+
+def history_beside_a_full_cache() -> None:
+    """What is kept is small beside what a cache holds, and only lets go of for more of the same."""
+    _tables(next(NUMBERS))
+    history()
+
+
+@functools.lru_cache
+def _tables(number: int) -> list[list[int]]:
+    return [[number] for _ in range(20)]
+
+
+def told_of() -> None:
+    """Logs what went wrong with all there is to say about it, and still calls what is deprecated."""
+    warnings.warn("use session instead", DeprecationWarning, stacklevel=1)
+    try:
+        SESSION.post(URL, json={}, timeout=10).raise_for_status()
+    except requests.RequestException as error:
+        logging.getLogger(__name__).exception("failed: %s", error, extra={"error": error})
+        raise
 
 
 def raw_file() -> None:

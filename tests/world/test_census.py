@@ -164,10 +164,10 @@ def test_coroutines_have_the_size_they_have():
     """What all objects inherit would tell some hundred terabytes."""
     census = Census(Locator(Path(__file__).parent), lambda _: None)
     try:
-        census.take(closely=True)
+        census.take()
         # The parser is there because more is made for it than by this line itself.
         kept = [(asyncio.sleep(1), argparse.ArgumentParser()) for _ in range(3)]
-        found = census.take(closely=True)["memory"]
+        found = census.take()["memory"]
     finally:
         census.close()
     for coroutine, _ in kept:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from pytest_ralph.core.fault import Fault, Kind
+from pytest_ralph.core.location import Location
 from pytest_ralph.core.timeline import CallEnded, Computed, Event, Loaded, Timeline, Tried
 
 
@@ -57,12 +58,13 @@ class Stage(Protocol):
             memory: Whether to look at the memory in use at a time, rather than at processor time.
         """
 
-    def census(self, *, closely: bool = False) -> None:
+    def census(self, *, closely: Collection[Location] | None = None) -> None:
         """Count what the process has open, and put that on the timeline.
 
         Args:
-            closely: Whether to tell which lines have allocated what is held, which makes all calls that
-                follow several times as slow.
+            closely: Lines that have allocated memory: from now on, it is told which lines of the user's led
+                to these, and no other memory is counted. That makes all calls that follow several times as
+                slow.
         """
 
     def call_at_once(self, callers: int) -> list[CallEnded]:

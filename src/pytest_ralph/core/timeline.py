@@ -580,15 +580,17 @@ class Opened:
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """Memory that a line of the user's code has allocated and that is still held.
+    """Memory that a line has allocated and that is still held.
 
     Attributes:
-        location: The line.
+        made: The line that has allocated it itself, in whosever code; the file as Python names it.
+        location: The user's line that led there, where lines of the user's were asked for.
         size: Bytes.
         count: How many blocks.
     """
 
-    location: Location | None
+    made: Location
+    location: Location | None = None
     size: int
     count: int
 
@@ -617,10 +619,10 @@ class Counted(Event):
         sockets: Open sockets.
         threads: Threads that run.
         tasks: Tasks of asyncio that are not done.
-        memory: Memory that was allocated since lines were first asked for and is held, by line; None where
-            they were not.
-        added: Where lines were not asked for, how much more than at the census before all those hold that
-            hold more.
+        memory: Memory that was allocated since the first census and is held, by the line that has allocated
+            it. Where it is counted closely: since the first that was, by the user's line as well, and of some
+            lines only.
+        closely: Whether it is counted closely.
         kept: The collections that the user's code had at the first census, where their length has changed.
     """
 
@@ -628,8 +630,8 @@ class Counted(Event):
     sockets: tuple[Opened, ...] = ()
     threads: tuple[Opened, ...] = ()
     tasks: tuple[Opened, ...] = ()
-    memory: tuple[Held, ...] | None = None
-    added: Held | None = None
+    memory: tuple[Held, ...] = ()
+    closely: bool = False
     kept: tuple[Kept, ...] = ()
 
     def text(self) -> str:

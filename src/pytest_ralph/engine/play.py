@@ -13,8 +13,8 @@ import math
 import random
 import zlib
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -50,7 +50,7 @@ from pytest_ralph.engine.depth import Limit, deepest
 from pytest_ralph.engine.entry import followed
 from pytest_ralph.engine.hotspot import Hotspot
 from pytest_ralph.engine.load import Load, Meter, measured, processor_time
-from pytest_ralph.engine.quiet import unheard
+from pytest_ralph.engine.quiet import held_as_text, unheard
 from pytest_ralph.world.census import Census
 from pytest_ralph.world.endings import Ended, ending
 from pytest_ralph.world.injecting import Injectable
@@ -343,6 +343,8 @@ class Directed:
     noted: list[Event] = field(default_factory=list)
     usual: bool = False
     _census: Census | None = None
+    _let_go: Callable[[], None] = field(default=lambda: None)
+    _until_closed: ExitStack = field(default_factory=ExitStack)
 
     @property
     def timeline(self) -> Timeline:
@@ -424,18 +426,20 @@ class Directed:
             self.player.body(arguments)
         return (processor_time() - began) / calls
 
-    def census(self, *, closely: bool = False) -> None:
+    def census(self, *, closely: Collection[Location] | None = None) -> None:
         """Count what the process has open."""
         world = self.player.world
         world.scheduler.settle()
         if self._census is None:
+            self._let_go = self._until_closed.enter_context(held_as_text())
             self._census = Census(self.player.locator, world.network.host)
+            self._until_closed.callback(self._census.close)
+        self._let_go()
         world.recorder.add(Counted, **self._census.take(closely=closely))
 
     def close(self) -> None:
         """Stop what was begun for this play."""
-        if self._census is not None:
-            self._census.close()
+        self._until_closed.close()
 
     def call_at_once(self, callers: int) -> list[CallEnded]:
         """Call the test body several times at the same moment."""

@@ -1,15 +1,18 @@
-"""Keeps what the code under test prints and logs out of pytest's output.
+"""Keeps what the code under test prints, logs and warns of out of pytest's output, or out of its memory.
 
-That is for calls by the thousand. The timeline still gets every log record. What handlers of the program's
-own write is their business.
+That is for calls by the hundred. The timeline still gets every log record. What handlers of the program's
+own write or hold is their business.
 """
 
 from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Generator
+import warnings
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+
+from pytest_ralph.world.logseam import fields, message
 
 
 class _Nowhere(io.RawIOBase):
@@ -33,12 +36,56 @@ def unheard() -> Generator[None]:
                 io.BufferedWriter(_Nowhere()), encoding="utf-8", errors="backslashreplace"
             )
             stack.enter_context(redirect(sink))
-        for handler in logging.getLogger().handlers:
-            if type(handler).__module__.startswith("_pytest"):
-                handler.addFilter(_nothing)
-                stack.callback(handler.removeFilter, _nothing)
+        for handler in _of_pytest():
+            handler.addFilter(_nothing)
+            stack.callback(handler.removeFilter, _nothing)
         yield
+
+
+@contextmanager
+def held_as_text() -> Generator[Callable[[], None]]:
+    """Let pytest hold what is logged and warned of as text, rather than what that was made of.
+
+    It keeps each log record for `caplog` and the report, with exceptions, all their frames and what is in
+    these, and each warning. In production nobody does that.
+
+    Yields:
+        What lets go of all but the text, of what there is up to then. Of equal warnings one is left.
+    """
+    with warnings.catch_warnings(record=True) as warned:
+
+        def let_go() -> None:
+            for handler in _of_pytest():
+                records: list[logging.LogRecord] = getattr(handler, "records", [])
+                records[:] = map(_as_text, records)
+            warned[:] = _distinct(warned)
+
+        yield let_go
+    for each in _distinct(warned):
+        warnings.showwarning(each.message, each.category, each.filename, each.lineno)
+
+
+def _of_pytest() -> list[logging.Handler]:
+    """The log handlers that pytest has set up."""
+    handlers = logging.getLogger().handlers
+    return [each for each in handlers if type(each).__module__.startswith("_pytest")]
 
 
 def _nothing(_: logging.LogRecord) -> bool:
     return False
+
+
+def _as_text(record: logging.LogRecord) -> logging.LogRecord:
+    """The same record without the objects that its text was made of."""
+    text = {"msg": message(record), "args": None, "exc_info": None}
+    return logging.makeLogRecord({**vars(record), **fields(record), **text})
+
+
+def _distinct(warned: list[warnings.WarningMessage]) -> list[warnings.WarningMessage]:
+    """The first of equal warnings, without what they are about."""
+    first = {
+        (each.category, str(each.message), each.filename, each.lineno): each for each in reversed(warned)
+    }
+    for each in first.values():
+        each.source = None
+    return list(reversed(first.values()))

@@ -8,7 +8,7 @@ pools and caches are full. What grows even then is a leak, and looked at line by
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +31,8 @@ _FILLED_MEMORY = 140
 _OBJECTS = 2
 # Bytes by which one object that only gets larger does so, for each five calls.
 _LARGER = 16
+# In so many parts, with pools and caches full, a line has to hold more and more.
+_CONFIRMED = 2
 _TROUBLE = (("status-503", Status(503)), ("hang", Hang()), ("refused", Refuse()))
 
 
@@ -39,7 +41,7 @@ class Again:
     """The course: some calls to warm up, then so many, with a census before, in the middle and after.
 
     Where something has grown, the calls go on until pools and caches are full. If it grows even then, it is
-    looked at line by line.
+    seen which line of the user's is behind it.
 
     Attributes:
         calls: How many calls there are if nothing grows.
@@ -59,13 +61,18 @@ class Again:
             done = enough
         if not enough:
             return
-        self._call(stage, enough // 4)
-        if _suspected(stage.timeline):
-            stage.census(closely=True)
-            self._call(stage, enough // 4, closely=True)
-            self._call(stage, enough // 4, closely=True)
+        for _ in range(_CONFIRMED):
+            self._call(stage, enough // 4)
+            if not _suspected(stage.timeline):
+                return
+        spans = _spans(stage.timeline)
+        opened = _left_open(spans)
+        lines = _growing(spans[-_CONFIRMED:]) if opened is None else {}
+        if lines or opened or _kept(spans):
+            stage.census(closely=lines)
+            self._call(stage, enough // 4, closely=lines)
 
-    def _call(self, stage: Stage, times: int, *, closely: bool = False) -> None:
+    def _call(self, stage: Stage, times: int, *, closely: Collection[Location] | None = None) -> None:
         for _ in range(times):
             stage.call()
         stage.census(closely=closely)
@@ -108,23 +115,82 @@ def _spans(timeline: Timeline) -> list[Span]:
 def _suspected(timeline: Timeline) -> int:
     """How many calls fill what has grown so far, if it can be filled; 0 if nothing has grown."""
     spans = _spans(timeline)
-    if any(_grown(spans, kind) for kind in _KINDS):
+    if _left_open(spans) is not None:
         return _FILLED
-    return _FILLED_MEMORY if _may_hold(spans) or _kept(spans) else 0
+    return _FILLED_MEMORY if all(map(_may_hold, spans)) or _kept(spans) else 0
 
 
-def _may_hold(spans: Sequence[Span]) -> bool:
-    """Whether a line may hold more and more: all that has been added, by whatever line, is not too little."""
-    added = [(span, span.after.added) for span in spans]
-    return all(
-        more and (more.count >= _OBJECTS * span.least or more.size >= _LARGER * span.least)
-        for span, more in added
-    )
+def _left_open(spans: Sequence[Span]) -> str | None:
+    """The first kind of which more has been left open in all spans."""
+    return next((kind for kind in _KINDS if _grown(spans, kind)), None)
 
 
-def _looked_at_closely(spans: Sequence[Span]) -> list[Span]:
-    """Those over which it is known what each line holds."""
-    return [span for span in spans if span.before.memory is not None and span.after.memory is not None]
+def _is_more(size: int, count: int, blocks: int, span: Span) -> bool:
+    """Whether so much more, in all the blocks that there are in the end, is what calls have left behind.
+
+    One object that only gets larger (text, a buffer, a list of what is there anyway) takes a pointer or some
+    characters for each call; many that are replaced by somewhat larger ones, as in a full cache, are none.
+    """
+    return size > 0 and (count >= _OBJECTS * span.least or size >= _LARGER * span.least * blocks)
+
+
+def _may_hold(span: Span) -> bool:
+    """Whether lines may hold more and more: all that has been added, by whatever line, is not too little."""
+    before = _by_line(span.before)
+    size = count = 0
+    for line, held in _by_line(span.after).items():
+        last = before.get(line)
+        size += max(0, held.size - last.size) if last else held.size
+        count += max(0, held.count - last.count) if last else held.count
+    return _is_more(size, count, 1, span)
+
+
+def _growing(spans: Sequence[Span]) -> Mapping[Location, Held]:
+    """What each line, in whosever code, holds more in the end than before, if that has grown in all spans."""
+    counts = [_by_line(count) for count in (spans[0].before, *(span.after for span in spans))]
+
+    def added(line: Location, first: int, last: int) -> Held:
+        before, after = (counts[number].get(line) for number in (first, last))
+        size, count = (after.size, after.count) if after else (0, 0)
+        return Held(
+            made=line,
+            size=size - (before.size if before else 0),
+            count=count - (before.count if before else 0),
+        )
+
+    def grows(line: Location, number: int) -> bool:
+        more, after = added(line, number, number + 1), counts[number + 1].get(line)
+        return after is not None and _is_more(more.size, more.count, after.count, spans[number])
+
+    return {
+        line: added(line, 0, -1)
+        for line in counts[-1]
+        if all(grows(line, number) for number in range(len(spans)))
+    }
+
+
+def _by_line(count: Counted) -> Mapping[Location, Held]:
+    return {each.made: each for each in count.memory}
+
+
+def _led(growing: Mapping[Location, Held], span: Span) -> Sequence[Held]:
+    """What lines of the user's hold more and more.
+
+    Args:
+        growing: What each line holds more, in whosever code.
+        span: Calls in which it was seen which line of the user's led to each of these, most of the time.
+    """
+    led = {
+        each.made: each.location
+        for each in sorted(span.after.memory, key=lambda held: held.size)
+        if _is_more(each.size, each.count, each.count, span)
+    }
+    size, count = Counter[Location](), Counter[Location]()
+    for made, held in growing.items():
+        if (line := led.get(made)) is not None:
+            size[line] += held.size
+            count[line] += held.count
+    return [Held(made=line, location=line, size=size[line], count=count[line]) for line in size]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,34 +270,6 @@ def _grown(spans: Sequence[Span], kind: str) -> Sequence[Opened]:
     return list(left.elements())
 
 
-def _held(spans: Sequence[Span]) -> Sequence[Held]:
-    """What each line of the code holds more in the end than before, if it has grown in all spans."""
-    counts = [spans[0].before, *(span.after for span in spans)]
-    by_line = [{each.location: each for each in count.memory or ()} for count in counts]
-
-    def held(number: int, line: Location | None) -> Held:
-        return by_line[number].get(line) or Held(location=line, size=0, count=0)
-
-    def grows(line: Location | None, number: int) -> bool:
-        before, after = held(number, line), held(number + 1, line)
-        more, least = after.size - before.size, spans[number].least
-        # One that only gets larger (text, a buffer, a list of what is there anyway) takes a pointer or some
-        # characters for each call; many that are replaced by somewhat larger ones, as in a full cache, are
-        # none.
-        objects = after.count - before.count >= _OBJECTS * least
-        return more > 0 and (objects or more >= _LARGER * least * after.count)
-
-    return [
-        Held(
-            location=line,
-            size=last.size - held(0, line).size,
-            count=last.count - held(0, line).count,
-        )
-        for line, last in by_line[-1].items()
-        if all(grows(line, number) for number in range(len(spans)))
-    ]
-
-
 def _kept(spans: Sequence[Span]) -> Sequence[Kept]:
     """The collections of the user's modules that have become longer in all spans."""
 
@@ -280,18 +318,21 @@ def _memory(spec: NoLeaks, play: Play) -> Verdict | None:
     spans = _spans(play.timeline)
     if len(spans) < 2:
         return untested(_TOO_FEW, play.timeline)
-    other = next((kind for kind in _KINDS if _grown(spans, kind)), None)
+    other = _left_open(spans)
     if other is not None:
         return untested(f"what is left open takes memory as well: see {other}", play.timeline)
-    close, kept = _looked_at_closely(spans), _kept(spans)
+    kept = _kept(spans)
     names = ", ".join(each.name for each in kept)
-    if grown := _held(close) if close else ():
+    usual, close = ([span for span in spans if span.after.closely is closely] for closely in (False, True))
+    confirmed = usual[-_CONFIRMED:]
+    if close and (grown := _led(_growing(confirmed), close[-1])):
         most = max(grown, key=lambda each: each.size)
-        blocks, where = times(most.count, "block"), f" and kept in {names}" if kept else ""
+        blocks = times(most.count, "block") if most.count > 0 else "blocks that get larger"
+        where = f" and kept in {names}" if kept else ""
         observed = (
-            f"{amount(most.size)} more in {blocks} after {_calls(close)}, allocated in this line{where}"
+            f"{amount(most.size)} more in {blocks} after {_calls(confirmed)}, allocated in this line{where}"
         )
-        return _more_memory(observed, close, most.location, play)
+        return _more_memory(observed, confirmed, most.location, play)
     if kept:
         longest = max(kept, key=lambda each: each.more)
         observed = f"{times(longest.more, 'element')} more after {_calls(spans)} in {names}"

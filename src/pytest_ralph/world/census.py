@@ -19,7 +19,7 @@ import sys
 import threading
 import tracemalloc
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
@@ -39,7 +39,8 @@ _OWN = str(Path(__file__).resolve().parent.parent) + os.sep
 _DIGITS = re.compile(r"\d+")
 
 _RUNNING = (GeneratorType, CoroutineType, AsyncGeneratorType, FrameType)
-_NOTHING = Held(location=None, size=0, count=0)
+# So many tables of dicts Python keeps for those that are made next.
+_TABLES = 80
 
 Counts = dict[str, Any]
 
@@ -56,8 +57,7 @@ class Census:
         self._locator = locator
         self._host = host
         self._lines: dict[Frames, Location | None] = {}
-        self._last: dict[Any, Held] = {}
-        self._closely = False
+        self._among: frozenset[tuple[str, int]] | None = None
         self._holdings = Holdings(locator)
         # What is there already is no leak: there is much of it, and it is not looked at again and again.
         gc.collect()
@@ -65,20 +65,23 @@ class Census:
         gc.freeze()
         self._frames = tracemalloc.get_traceback_limit() if tracemalloc.is_tracing() else 0
         traced.trace(_FEW)
+        _keep_tables()
 
-    def take(self, *, closely: bool = False) -> Counts:
+    def take(self, *, closely: Collection[Location] | None = None) -> Counts:
         """Count, after what nobody holds any more has been collected.
 
         Args:
-            closely: Whether to tell the lines that have allocated what is held, from now on.
+            closely: Lines that have allocated memory: from now on, tell the user's lines that led there, and
+                count no other memory.
         """
         gc.collect()
-        if closely and not self._closely:
+        if closely is not None and self._among is None:
             # What was allocated until now is no longer known, and so not counted.
             traced.trace(_MANY)
-            self._closely = True
+        if closely is not None:
+            self._among = frozenset((each.file, each.line) for each in closely)
         found = list(gc.get_objects())
-        memory = self._memory(found)
+        memory = tuple(self._memory(found)) if self._among is None or self._among else ()
         holders = _of(found, io.FileIO, _socket.socket)
         made = {number: self._maker(each) for each in holders if (number := _descriptor(each)) is not None}
         files, sockets = [], []
@@ -87,14 +90,17 @@ class Census:
                 files.append(Opened(name=_named(target), location=made.get(fd)))
             elif (name := self._socket(fd)) is not None:
                 sockets.append(Opened(name=name, location=made.get(fd)))
-        return {
+        counts = {
             "files": tuple(files),
             "sockets": tuple(sockets),
             "threads": tuple(self._threads()),
             "tasks": tuple(self._tasks(found)),
             "kept": self._holdings.take(),
-            **memory,
+            "memory": memory,
+            "closely": self._among is not None,
         }
+        _keep_tables()
+        return counts
 
     def close(self) -> None:
         """Trace what allocates memory no longer, or as somebody else did before."""
@@ -115,7 +121,7 @@ class Census:
             self._lines[frames] = self._pick(mine)
         return self._lines[frames]
 
-    def _any_line(self, frames: Frames) -> tuple[str, int] | None:
+    def _made(self, frames: Frames) -> tuple[str, int] | None:
         """The line that has allocated, whosever it is, None as above, if that can be seen in a few frames."""
         for filename, _ in frames:
             if filename.startswith(_OWN):
@@ -124,24 +130,22 @@ class Census:
                 break
         return frames[0]
 
+    def _place(self, frames: Frames) -> tuple[tuple[str, int], Location | None] | None:
+        """The line that has allocated, and the user's that led there, if that is asked for."""
+        if (made := self._made(frames)) is None:
+            return None
+        if self._among is None:
+            return made, None
+        line = self._line(frames) if made in self._among else None
+        return (made, line) if line is not None else None
+
     def _pick(self, frames: Iterable[tuple[str, int]]) -> Location | None:
         frames = tuple(frames)
         found = self._locator.pick((filename, line, "") for filename, line in frames)
         return found and replace(found, function=_function(frames, found))
 
-    def _memory(self, found: list[object]) -> Counts:
-        """What is held by line, or else how much has been added by all lines that hold more than before."""
-        if self._closely:
-            held = self._held(found, self._line)
-            return {"memory": tuple(replace(held[line], location=line) for line in sorted(held))}
-        last, self._last = self._last, self._held(found, self._any_line)
-        more = [(each, last.get(line, _NOTHING)) for line, each in self._last.items()]
-        size = sum(max(0, now.size - before.size) for now, before in more)
-        count = sum(max(0, now.count - before.count) for now, before in more)
-        return {"added": Held(location=None, size=size, count=count)}
-
-    def _held(self, found: list[object], line: Callable[[Frames], Any]) -> dict[Any, Held]:
-        """Memory by what allocated it, as told by `line`; what that does not tell is left out.
+    def _memory(self, found: list[object]) -> Iterator[Held]:
+        """Memory by what allocated it, except for the world's.
 
         Objects that can hold others count whatever library made them, and anything else where a line of the
         user's made it itself: libraries, and what simulates time, keep some small things of their own.
@@ -149,15 +153,15 @@ class Census:
         objects, blocks = defaultdict[Any, list[int]](list), defaultdict[Any, list[int]](list)
         for size, frames in traced.blocks():
             if self._locator.is_user(frames[0][0]):
-                blocks[line(frames)].append(size)
+                blocks[self._place(frames)].append(size)
         for each in found:
             if (made := traced.made(each)) is not None:
-                objects[line(made)].append(_size(each))
-        held = {}
-        for place in {*objects, *blocks} - {None}:
-            sizes = max(objects.get(place, []), blocks.get(place, []), key=len)
-            held[place] = Held(location=None, size=sum(sizes), count=len(sizes))
-        return held
+                objects[self._place(made)].append(_size(each))
+        for where in {*objects, *blocks} - {None}:
+            sizes = max(objects.get(where, []), blocks.get(where, []), key=len)
+            (file, number), line = where
+            made_in = Location(file=file, line=number, function="")
+            yield Held(made=made_in, location=line, size=sum(sizes), count=len(sizes))
 
     def _socket(self, fd: int) -> str | None:
         """Name a socket; None for one of a simulated service."""
@@ -187,6 +191,16 @@ class Census:
             if not each.done():
                 name = getattr(each.get_coro(), "__qualname__", "?")
                 yield Opened(name=f"task {name}", location=self._maker(each))
+
+
+def _keep_tables() -> None:
+    """Give Python tables to keep for the dicts that are made next.
+
+    A collection of garbage has left it none. The one that a call of the user's makes then, and lets go of,
+    would be taken by what the world keeps, and be counted as held by the user's line for ever.
+    """
+    kept = [{"": None} for _ in range(_TABLES)]
+    del kept
 
 
 def _of(found: list[object], *wanted: type) -> list[Any]:

@@ -56,8 +56,8 @@ def _standard(recorder: Recorder, lines: LineSeam) -> Undo:
                     Logged,
                     logger=record.name,
                     level=record.levelname,
-                    message=_message(record),
-                    fields={key: _text(value) for key, value in vars(record).items() if key not in _STANDARD},
+                    message=message(record),
+                    fields=fields(record),
                     location=recorder.here(),
                 )
                 lines.logged(record, handled=bool(_writing(self)))
@@ -102,7 +102,13 @@ def _reaches_the_root(logger: logging.Logger) -> bool:
     return logger.parent is None
 
 
-def _message(record: logging.LogRecord) -> str:
+def fields(record: logging.LogRecord) -> dict[str, str]:
+    """What was given as `extra`, as text."""
+    return {key: _text(value) for key, value in vars(record).items() if key not in _STANDARD}
+
+
+def message(record: logging.LogRecord) -> str:
+    """What a record says, as far as that can be told."""
     try:
         return record.getMessage()
     except Exception:  # noqa: BLE001
