@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator
 
+import httpx
 import pytest
 
 from pytest_ralph.core.location import Location
@@ -24,6 +25,8 @@ def tidy() -> Iterator[None]:
     for each in leaks.KEPT:
         if hasattr(each, "close"):
             each.close()
+    leaks.CLIENT.close()
+    leaks.CLIENT = httpx.Client(timeout=10)
     leaks.KEPT.clear()
     leaks.BUFFER.clear()
     leaks.SEEN.clear()
@@ -114,6 +117,9 @@ def test_each_flaw_fails_its_own_criterion(
         assert evidence["location"]["function"] == function
 
 
+MALFORMED = "@ralph.no_leaks(calls=6, also=[ralph.faults.Malformed('html')])"
+
+
 @pytest.mark.parametrize(
     ("call", "criterion", "scenario"),
     [
@@ -121,13 +127,15 @@ def test_each_flaw_fails_its_own_criterion(
         more("leaks.watchdog_per_timeout()", "threads", "hang"),
         more("await leaks.left_behind_by_a_timeout()", "tasks", "hang"),
         more("leaks.errors_kept()", "memory", "refused"),
+        ("leaks.unread_when_not_found()", "sockets", "404"),
+        ("leaks.pages_kept()", "memory", "malformed-html"),
     ],
 )
 def test_what_leaks_only_in_trouble_is_found_there(
     project: Project, call: str, criterion: str, scenario: str
 ):
     # The others are not run: what they find is the same, and they take their time.
-    outcome = judge(project, call, "api", "@ralph.no_leaks(calls=6)", "-k", f"{scenario} or healthy")
+    outcome = judge(project, call, "api", MALFORMED, "-k", f"{scenario} or healthy")
 
     red = {name: status for name, status in outcome.statuses().items() if status == "fail"}
     assert red == {f"no-leaks.{criterion}": "fail"}, outcome.output
@@ -276,6 +284,11 @@ def test_a_wrong_argument_is_a_collection_error_at_the_users_line(project: Proje
         ("@ralph.no_leaks(calls=True)", "calls must be a whole number, at least 6, got True"),
         ("@ralph.no_leaks(faults='all')", "faults must be True or False, got 'all'"),
         ("@ralph.no_leaks(scenarios='manual')", "scenarios must be 'auto'"),
+        ("@ralph.no_leaks(also=ralph.faults.Hang())", "also must be a list of faults such as [ralph.faults."),
+        ("@ralph.no_leaks(also=['Hang'])", "got ['Hang']"),
+        ("@ralph.no_leaks(also=[ralph.faults.Hang()])", "also has Hang(), which is played anyway"),
+        ("@ralph.no_leaks(also=2 * [ralph.faults.Reset()])", "also has Reset(), which is played anyway"),
+        ("@ralph.no_leaks(faults=False, also=[ralph.faults.Reset()])", "cannot both be meant"),
     ]
 
     project.check_each_refused(wrong)

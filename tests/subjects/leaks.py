@@ -219,3 +219,28 @@ def errors_kept() -> None:
     except OSError as error:
         KEPT.append({"error": str(error), "number": next(NUMBERS)})
         raise
+
+
+CLIENT = httpx.Client(timeout=10)
+
+
+def unread_when_not_found() -> object:
+    """Turns off before it has closed the answer."""
+    answer = CLIENT.send(CLIENT.build_request("POST", URL), stream=True)
+    if answer.status_code == 404:
+        return None
+    try:
+        return answer.raise_for_status().read()
+    finally:
+        answer.close()
+
+
+def pages_kept() -> object:
+    """Keeps what it could not read, for somebody to look at."""
+    answer = SESSION.post(URL, json={}, timeout=10)
+    answer.raise_for_status()
+    try:
+        return answer.json()
+    except ValueError:
+        KEPT.append({"page": answer.text, "number": next(NUMBERS)})
+        raise

@@ -7,11 +7,13 @@ pools and caches are full. What grows even then is a leak, and looked at line by
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pytest_ralph.core.fault import Fault
 from pytest_ralph.core.location import Location
 from pytest_ralph.core.quantity import amount, times
 from pytest_ralph.core.scenario import Scenario, Stage
@@ -33,7 +35,12 @@ _OBJECTS = 2
 _LARGER = 16
 # In so many parts, with pools and caches full, a line has to hold more and more.
 _CONFIRMED = 2
-_TROUBLE = (("status-503", Status(503)), ("hang", Hang()), ("refused", Refuse()))
+_TROUBLE: Mapping[str, Fault] = {
+    "status-503": Status(503),
+    "status-404": Status(404),
+    "hang": Hang(),
+    "refused": Refuse(),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,11 +206,12 @@ class NoLeaks:
 
     calls: int = 20
     faults: bool | None = None
+    also: tuple[Fault, ...] = ()
     scenarios: str = "auto"
 
     def parameters(self) -> Mapping[str, Any]:
         """The arguments for the report."""
-        return {"calls": self.calls, "faults": self.faults}
+        return {"calls": self.calls, "faults": self.faults, "also": [repr(each) for each in self.also]}
 
     def suited(self, served: bool) -> NoLeaks:
         """The same for a test that declares services, or does not: trouble is only for one that does."""
@@ -211,15 +219,22 @@ class NoLeaks:
 
 
 def no_leaks(
-    function: object = None, *, calls: int = 20, faults: bool | None = None, scenarios: str = "auto"
+    function: object = None,
+    *,
+    calls: int = 20,
+    faults: bool | None = None,
+    also: Sequence[Fault] = (),
+    scenarios: str = "auto",
 ) -> Decorator[Any]:
     """Require that calls leave nothing open and nothing allocated, however often they are made.
 
     Args:
         function: The test, where the marker is written without parentheses.
         calls: How many calls are made, at least 6.
-        faults: Whether calls that fail are made as well: with status 503, with a hung service and with a
-            refused connection; by default, if the test declares a service.
+        faults: Whether calls that fail are made as well: with status 503 and 404, with a hung service and
+            with a refused connection; by default, if the test declares a service.
+        also: Further faults with which calls are made, where the code turns elsewhere for them, such as
+            ``[ralph.faults.Malformed("html")]``.
         scenarios: ``manual`` is of no use here: the calls have to be made.
 
     Raises:
@@ -231,10 +246,10 @@ def no_leaks(
         ... def test_charge(): ...
     """
     __tracebackhide__ = True
-    return attach("no-leaks", lambda: _spec(calls, faults, scenarios), function)  # type: ignore[no-any-return]
+    return attach("no-leaks", lambda: _spec(calls, faults, also, scenarios), function)  # type: ignore[no-any-return]
 
 
-def _spec(calls: object, faults: object, scenarios: str) -> NoLeaks:
+def _spec(calls: object, faults: object, also: object, scenarios: str) -> NoLeaks:
     if isinstance(calls, bool) or not isinstance(calls, int) or calls < FEWEST:
         raise ValueError(f"calls must be a whole number, at least {FEWEST}, got {calls!r}")
     if faults not in (None, True, False):
@@ -242,16 +257,37 @@ def _spec(calls: object, faults: object, scenarios: str) -> NoLeaks:
     check_scenarios(scenarios)
     if scenarios == "manual":
         raise ValueError("scenarios must be 'auto': a test that injects its own faults is called once only")
-    return NoLeaks(calls=calls, faults=None if faults is None else bool(faults))
+    more = _faults(also)
+    if more and faults is False:
+        raise ValueError(f"faults=False and also={also!r} cannot both be meant: leave one of them out")
+    return NoLeaks(calls=calls, faults=None if faults is None else bool(faults), also=more)
+
+
+def _faults(also: object) -> tuple[Fault, ...]:
+    if not isinstance(also, (list, tuple)) or not all(isinstance(each, Fault) for each in also):
+        raise TypeError(
+            f"also must be a list of faults such as [ralph.faults.Malformed('html')], got {also!r}"
+        )
+    played = list(_TROUBLE.values())
+    for each in also:
+        if each in played:
+            raise ValueError(f"also has {each!r}, which is played anyway")
+        played.append(each)
+    return tuple(also)
+
+
+def _name(fault: Fault) -> str:
+    return re.sub(r"[^a-z0-9.]+", "-", repr(fault).lower()).strip("-")
 
 
 def _scenarios(spec: NoLeaks) -> tuple[Scenario, ...]:
     course = Again(calls=spec.calls)
     healthy = Scenario(id=f"{spec.calls}-calls", course=course)
+    trouble = {**(_TROUBLE if spec.faults else {}), **{_name(each): each for each in spec.also}}
     # Each is played once: what the code turns to in trouble is not what leaks.
     broken = tuple(
         Scenario(id=f"{spec.calls}-calls-{name}", fault=fault, course=course, detours=False)
-        for name, fault in (_TROUBLE if spec.faults else ())
+        for name, fault in trouble.items()
     )
     return (healthy, *broken)
 
@@ -369,7 +405,7 @@ SKILL = Skill(
     marker="no_leaks",
     title="leaves nothing behind",
     phase="resources",
-    tightened={"faults": "higher"},
+    tightened={"faults": "higher", "also": "more"},
     keep=lambda _: "what the call returns and raises",
     criteria=(
         *(
