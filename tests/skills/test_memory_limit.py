@@ -339,3 +339,60 @@ def test_a_wrong_argument_is_a_collection_error_at_the_users_line(project: Proje
     ]
 
     project.check_each_refused(wrong)
+
+
+@pytest.mark.parametrize("call", ["log.warning('row %d is bad', number)", "print('row', number)"])
+def test_what_remembers_the_log_takes_no_memory_of_the_call(project: Project, call: str):
+    project.write(
+        client=f"""
+        import logging
+
+        log = logging.getLogger(__name__)
+
+        def load(n):
+            for number in range(n):
+                {call}
+        """,
+        test_it="""
+        from client import load
+
+        @ralph.memory_limit("10 MB")
+        def test_it():
+            load(10_000)
+        """,
+    )
+
+    outcome = project.run("--ralph")
+
+    assert outcome.not_passed() == {}, outcome.output
+
+
+def test_garbage_of_another_test_is_none_of_the_gates(project: Project):
+    project.write(
+        test_it="""
+        import gc
+        import socket
+        import weakref
+
+        class Client:
+            def __init__(self):
+                self.socket, self.me = socket.socket(), self
+
+        @pytest.fixture(scope="module", autouse=True)
+        def garbage():
+            gc.disable()
+            made = weakref.ref(Client())
+            yield
+            made().socket.close()
+            gc.enable()
+
+        @ralph.memory_limit("50 MiB")
+        def test_it():
+            pass
+        """
+    )
+
+    outcome = project.run("--ralph", "-W", "error")
+
+    assert outcome.code == 0, outcome.output
+    assert outcome.not_passed() == {}

@@ -28,6 +28,7 @@ from pytest_ralph.core.scenario import HEALTHY
 from pytest_ralph.engine import leftover
 from pytest_ralph.engine.apart import Child
 from pytest_ralph.engine.play import Found, Player
+from pytest_ralph.engine.quiet import few_lines
 from pytest_ralph.engine.session import CASE, RESULT, Case
 from pytest_ralph.world import allocations
 from pytest_ralph.world.culprits import Culprits
@@ -98,10 +99,13 @@ def play(
             try:
                 if meter is not None:
                     meter.begin(lambda life: child.tell("life", life))
-                played: Found = yield from playing
+                measured = meter is not None and not meter.cap.whole
+                recorder = item.stash[CASE].world.recorder
+                with few_lines(recorder) if measured else contextlib.nullcontext():
+                    played: Found = yield from playing
                 # The parent knows the scenario, and what it searches with does not travel.
                 found = replace(played, plays=[replace(each, scenario=HEALTHY) for each in played.plays])
-                if meter is not None and not meter.cap.whole:
+                if measured:
                     leftover.wait(item.stash[CASE].locator)
                 _tell_end(child, meter, "found", found)
             except BaseException as error:  # noqa: BLE001 - it is raised again by the parent
@@ -164,7 +168,7 @@ def trace(child: Child, case: Case, player: Player, meter: Meter, record: str) -
             if record
             else Culprits(case.locator, meter.cap.limit, found).watching()
         )
-        with looking:
+        with looking, few_lines(case.world.recorder):
             player.body()
             leftover.wait(case.locator)
     finally:

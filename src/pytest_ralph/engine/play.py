@@ -50,7 +50,7 @@ from pytest_ralph.engine.depth import Limit, deepest
 from pytest_ralph.engine.entry import followed
 from pytest_ralph.engine.hotspot import Hotspot
 from pytest_ralph.engine.load import Load, Meter, measured, processor_time
-from pytest_ralph.engine.quiet import held_as_text, unheard
+from pytest_ralph.engine.quiet import few_lines, held_as_text, unheard
 from pytest_ralph.world.census import Census
 from pytest_ralph.world.endings import Ended, ending
 from pytest_ralph.world.injecting import Injectable
@@ -404,7 +404,7 @@ class Directed:
 
     def _allocated(self, arguments: Mapping[str, object]) -> int:
         """The most bytes that one call has allocated at a time."""
-        with _peak_of_memory() as peak:
+        with few_lines(self.player.world.recorder, 0), _peak_of_memory() as peak:
             before = peak()
             self._timed(arguments, 1)
             return max(1, peak() - before)

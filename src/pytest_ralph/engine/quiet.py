@@ -13,6 +13,10 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 
 from pytest_ralph.world.logseam import fields, message
+from pytest_ralph.world.recorder import Recorder
+
+# Lines of a call that show what it logs, where memory is measured.
+_ENOUGH = 1000
 
 
 class _Nowhere(io.RawIOBase):
@@ -40,6 +44,35 @@ def unheard() -> Generator[None]:
             handler.addFilter(_nothing)
             stack.callback(handler.removeFilter, _nothing)
         yield
+
+
+@contextmanager
+def few_lines(recorder: Recorder, most: int = _ENOUGH) -> Generator[None]:
+    """Remember only so many lines that are logged and printed, in the timeline and in pytest.
+
+    That is for calls whose memory is measured.
+
+    Args:
+        recorder: Who writes the timeline.
+        most: How many lines.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(recorder.sparing(most))
+        for handler in _of_pytest():
+            room = _Room(recorder)
+            handler.addFilter(room)
+            stack.callback(handler.removeFilter, room)
+        yield
+
+
+class _Room(logging.Filter):
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+
+    def filter(self, _: logging.LogRecord) -> bool:
+        """Let through what is recorded as well."""
+        return self._recorder.has_room()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import ctypes
 import gc
 import os
 import sys
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -46,7 +47,9 @@ def give_back() -> None:
 
 
 def fill(used: Callable[[], int]) -> list[object]:
-    """Leave nothing free, in a process of which only this thread goes on.
+    """Leave nothing free, in a process of its own of which only this thread goes on.
+
+    What is garbage there was made before, by others: the process that it was forked from tells of it.
 
     Args:
         used: How many bytes of memory the process has.
@@ -54,10 +57,24 @@ def fill(used: Callable[[], int]) -> list[object]:
     Returns:
         What has to be held for so long.
     """
-    give_back()
+    with _unheard():
+        give_back()
     with contextlib.suppress(AttributeError):
         _give_back_ends()
     return _fill_small(used)
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Let nobody hear what garbage has to say when it is collected."""
+    before = sys.unraisablehook
+    sys.unraisablehook = lambda _: None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextlib.contextmanager

@@ -86,6 +86,8 @@ class LineSeam:
 
     def wrote(self, line: str, **fields: Any) -> None:
         """Record a line."""
+        if not self._recorder.has_room():
+            return
         number = next(self._numbers)
         entry = self._entries.setdefault(fields.pop("entry", number), number)
         # An exception handled by whoever calls is seen here as well.
@@ -263,8 +265,10 @@ class LineSeam:
         if handled is not None:
             self._record(handled[1], line, type(handled[0]).__name__)
             return
+        if not line.strip() or not self._recorder.has_room():
+            return
         location = self._recorder.here()
-        if not line.strip() or location is None:
+        if location is None:
             return
         written = Written(at=0.0, line=line, logger=stream)
         found = read(written, JSON)

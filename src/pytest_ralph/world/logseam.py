@@ -51,7 +51,7 @@ def install(recorder: Recorder, lines: LineSeam, loguru: Loguru) -> Undo:
 def _standard(recorder: Recorder, lines: LineSeam) -> Undo:
     def around(original: Callable[..., None]) -> Callable[..., None]:
         def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
-            if _is_written(self, record):
+            if recorder.has_room() and _is_written(self, record):
                 recorder.add(
                     Logged,
                     logger=record.name,
@@ -130,9 +130,10 @@ def _structlog(recorder: Recorder, lines: LineSeam) -> list[Undo]:
 def _watch(owner: type, name: str, level: str, recorder: Recorder, lines: LineSeam) -> Undo:
     def around(original: Callable[..., Any]) -> Callable[..., Any]:
         def write(self: Any, message: Any) -> Any:
-            text = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
-            recorder.add(Logged, logger="structlog", level=level, message=text, location=recorder.here())
-            lines.structlog(self, level, message)
+            if recorder.has_room():
+                text = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
+                recorder.add(Logged, logger="structlog", level=level, message=text, location=recorder.here())
+                lines.structlog(self, level, message)
             with lines.writing():
                 return original(self, message)
 
@@ -175,7 +176,7 @@ class Loguru:
                 logger.remove(self._handler)
 
     def _write(self, message: Any) -> None:
-        if self._active:
+        if self._active and self._recorder.has_room():
             record = message.record
             self._recorder.add(
                 Logged,

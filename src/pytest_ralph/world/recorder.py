@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pytest_ralph.core.location import Location, Locator
@@ -12,6 +13,7 @@ from pytest_ralph.core.timeline import (
     Answered,
     CutShort,
     Event,
+    Logged,
     Mocked,
     Returned,
     Stuck,
@@ -46,6 +48,8 @@ class Recorder:
         self._before = (0, 0, clock.now)
         self._torn = False
         self._uneventful = 0
+        self._lines = 0
+        self._most_lines: int | None = None
         self.calls = 0
         self._breakout = Breakout(locator.is_user, _calls_the_body)
         self.attempt = 0
@@ -106,10 +110,30 @@ class Recorder:
         self._torn = self._torn or kind in (Stuck, CutShort)
         if kind in (Answered, Mocked, Returned) and (fields.get("status") or 200) < 400:
             self._before = (self.attempt, *self._before[1:])
-        if kind is Written:
-            self._uneventful -= 1  # what is logged counts once, see `Logged`
+        if kind in (Logged, Written):
+            self._lines += 1
+            self._uneventful -= 1  # whoever writes much still comes to an end
         moment = self._clock.now if at is None else at
         self._events.append(kind(at=self.seconds(moment), **fields))
+
+    @contextmanager
+    def sparing(self, lines: int) -> Generator[None]:
+        """A block in which not all is recorded that is logged and printed.
+
+        Where memory is measured, what it takes to remember that is not the user's.
+
+        Args:
+            lines: How many lines are recorded.
+        """
+        self._lines, self._most_lines = 0, lines
+        try:
+            yield
+        finally:
+            self._most_lines = None
+
+    def has_room(self) -> bool:
+        """Whether one more line that is logged or printed is recorded."""
+        return self._most_lines is None or self._lines < self._most_lines
 
     def here(self) -> Location | None:
         """The user's line that led here."""
