@@ -17,6 +17,9 @@ SMALL = "(500, 1_000, 2_000, 4_000)"
 PAIRS = "(200, 400, 800, 1_600)"
 
 
+UNTOLD = {"scales.growth": "not_exercised", "scales.memory": "not_exercised"}
+
+
 def more(*row: object) -> object:
     """More of the same kind."""
     return pytest.param(*row, marks=pytest.mark.slow)
@@ -48,6 +51,7 @@ def judge(
         ("quadratic(n)", SMALL, ", at_most='n^2'"),
         ("keeps_all(n)", SIZES, ", memory='n'"),
         more("in_pieces(n)", SIZES, ", memory='1'"),
+        more("linear(n)", SIZES, ", memory='1'"),
     ],
 )
 def test_right_growth_passes(project: Project, call: str, sizes: str, more: str):
@@ -66,7 +70,7 @@ def test_right_growth_passes(project: Project, call: str, sizes: str, more: str)
         more("linear(n)", SIZES, ", at_most='log n'", {"scales.growth": "fail"}),
         more("all_pairs(n)", PAIRS, ", at_most='n^3', memory='n'", {"scales.memory": "fail"}),
         ("keeps_all(n)", SIZES, ", memory='1'", {"scales.memory": "fail"}),
-        more("linear(n)", SIZES, ", memory='n'", {"scales.memory": "not_exercised"}),
+        more("keeps_all(n)", "(50, 100, 800)", ", memory='n'", UNTOLD),
         ("constant(n)", SIZES, "", {"scales.growth": "not_exercised"}),
         ("linear(n)", "(10, 100, 40_000)", ", at_most='n'", {"scales.growth": "not_exercised"}),
         (
@@ -139,6 +143,23 @@ def test_requests_are_counted_exactly(project: Project):
     assert found["status"] == "fail"
     assert found["evidence"]["observed"] == "3 for 2, 5 for 4, 17 for 16"
     assert found["evidence"]["location"]["function"] == "one_by_one"
+
+
+@pytest.mark.parametrize(
+    ("call", "sizes", "status"),
+    [
+        ("page_by_page(n)", "(30, 90, 240)", "pass"),
+        ("all_pages(n)", "(30, 90, 240)", "fail"),
+        more("lists_first(n)", "(30, 90, 240)", "fail"),
+        ("logs_each(n)", "(200, 800, 4_000)", "pass"),
+    ],
+)
+def test_what_the_world_remembers_is_no_memory_of_the_call(
+    project: Project, call: str, sizes: str, status: str
+):
+    outcome = judge(project, call, sizes, ", memory='1', requests='n'", "api, n")
+
+    assert outcome.statuses()["scales.memory"] == status, outcome.output
 
 
 def test_a_growth_does_not_look_like_the_one_that_is_allowed():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import multiprocessing
 import sys
 
@@ -112,3 +113,29 @@ def one_by_one(n: int) -> None:
 def all_at_once(n: int) -> None:
     """One request for all."""
     requests.post(URL, json={"ids": list(range(n))}, timeout=10)
+
+
+SESSION = requests.Session()
+
+
+def page_by_page(n: int) -> None:
+    """Asks for each element, and keeps nothing of the answers."""
+    for number in range(n):
+        SESSION.post(URL, json={"id": number}, timeout=10)
+
+
+def all_pages(n: int) -> int:
+    """The same, and keeps the answers until it has them all."""
+    return len([SESSION.post(URL, json={"id": number}, timeout=10) for number in range(n)])
+
+
+def lists_first(n: int) -> None:
+    """Makes a list of what there is, and lets go of it before it asks for each."""
+    assert len([str(number) * 2_000 for number in range(n)]) == n
+    page_by_page(n)
+
+
+def logs_each(n: int) -> None:
+    """Has something to say about each element, and keeps none."""
+    for number in range(n):
+        logging.getLogger(__name__).warning("skipped %d", number)

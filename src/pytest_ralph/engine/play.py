@@ -50,6 +50,7 @@ from pytest_ralph.engine.depth import Limit, deepest
 from pytest_ralph.engine.entry import followed
 from pytest_ralph.engine.hotspot import Hotspot
 from pytest_ralph.engine.load import Load, Meter, measured, processor_time
+from pytest_ralph.engine.peak import Peak
 from pytest_ralph.engine.quiet import few_lines, held_as_text, unheard
 from pytest_ralph.world.census import Census
 from pytest_ralph.world.endings import Ended, ending
@@ -404,10 +405,10 @@ class Directed:
 
     def _allocated(self, arguments: Mapping[str, object]) -> int:
         """The most bytes that one call has allocated at a time."""
-        with few_lines(self.player.world.recorder, 0), _peak_of_memory() as peak:
-            before = peak()
+        peak = Peak(self.player.world)
+        with peak.watching():
             self._timed(arguments, 1)
-            return max(1, peak() - before)
+        return max(1, peak.bytes)
 
     def profile(self, arguments: Mapping[str, object], n: int, *, memory: bool = False) -> None:
         """Call the test body once more, line by line, and put on the timeline which takes most."""
@@ -420,11 +421,13 @@ class Directed:
 
     def _timed(self, arguments: Mapping[str, object], calls: int) -> float:
         """Processor seconds of one call, on average."""
-        began = processor_time()
-        for _ in range(calls):
-            self.player.world.recorder.call_begins()
-            self.player.body(arguments)
-        return (processor_time() - began) / calls
+        recorder = self.player.world.recorder
+        with few_lines(recorder, 0):
+            began = processor_time()
+            for _ in range(calls):
+                recorder.call_begins()
+                self.player.body(arguments)
+            return (processor_time() - began) / calls
 
     def census(self, *, closely: Collection[Location] | None = None) -> None:
         """Count what the process has open."""

@@ -50,7 +50,7 @@ def unheard() -> Generator[None]:
 def few_lines(recorder: Recorder, most: int = _ENOUGH) -> Generator[None]:
     """Remember only so many lines that are logged and printed, in the timeline and in pytest.
 
-    That is for calls whose memory is measured.
+    That is for calls whose time or memory is measured.
 
     Args:
         recorder: Who writes the timeline.

@@ -177,6 +177,11 @@ class Cost:
         costly = self._costly(found)
         return bool(costly) and costly[-1].n >= 4 * costly[0].n
 
+    def is_flat(self, found: Sequence[Measured]) -> bool:
+        """Whether so little memory is added that not even a byte can be held of each element."""
+        amounts = [self.of(each) for each in found]
+        return self.memory and max(amounts) - amounts[0] < found[-1].n - found[0].n
+
     def slope(self, found: Sequence[Measured]) -> float:
         """By which power it grows, at least; 0 if no call took enough of it to tell."""
         if not self._costly(found):
@@ -251,7 +256,7 @@ def _growth(cost: Cost, spec: Scales, play: Play) -> Verdict | None:
         )
     if (kept := _kept(found)) is not None:
         return kept
-    if not cost.tells(found):
+    if not cost.tells(found) and not cost.is_flat(found):
         return untested(
             f"too few of the calls take enough {cost.name} to tell ({shown}): use larger sizes", play.timeline
         )

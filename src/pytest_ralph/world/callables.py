@@ -135,6 +135,15 @@ class Dependency(Injectable):
         """Take the callable's place. Returns what gives it back."""
         return self._place.install(self._in_place_of)
 
+    def bookmark(self) -> Callable[[], None]:
+        """What forgets the calls that are made from now on."""
+        mark = len(self.calls)
+
+        def forget() -> None:
+            del self.calls[mark:]
+
+        return forget
+
     def restore(self) -> None:
         """Make it what it was when it was declared: nothing called, no fault, and nobody who waits."""
         self.calls.clear()

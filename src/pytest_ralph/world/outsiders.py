@@ -17,6 +17,8 @@ from pytest_ralph.world import real
 
 # Real seconds after which a child process that does nothing at all is taken to be an idle worker.
 _IDLE_AFTER = 5.0
+# Clients make one for each wait, or one for all.
+_POLLS = 64
 
 
 class Outsiders:
@@ -40,15 +42,22 @@ class Outsiders:
 
     def watch(self, poll: object, fd: int) -> None:
         """Remember that a ``poll`` object watches a descriptor."""
-        self._polled.setdefault(id(poll), set()).add(fd)
+        self._used(poll).add(fd)
 
     def forget(self, poll: object, fd: int) -> None:
         """Remember that a ``poll`` object does not watch a descriptor any more."""
-        self._polled.get(id(poll), set()).discard(fd)
+        self._used(poll).discard(fd)
 
     def watched_by(self, poll: object) -> str | None:
         """Name such a descriptor among those that a ``poll`` object watches."""
-        return self.among(self._polled.get(id(poll), ()))
+        return self.among(self._used(poll))
+
+    def _used(self, poll: object) -> set[int]:
+        """What a ``poll`` object watches; of those used last, for none can say when it is no more."""
+        watched = self._polled[id(poll)] = self._polled.pop(id(poll), set())
+        if len(self._polled) > _POLLS:
+            del self._polled[next(iter(self._polled))]
+        return watched
 
     def _name(self, fd: int) -> str | None:
         try:

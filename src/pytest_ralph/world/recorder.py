@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from pytest_ralph.core.timeline import (
     Event,
     Logged,
     Mocked,
+    Requested,
     Returned,
     Stuck,
     Timeline,
@@ -50,6 +51,7 @@ class Recorder:
         self._uneventful = 0
         self._lines = 0
         self._most_lines: int | None = None
+        self._told: Callable[[], None] | None = None
         self.calls = 0
         self._breakout = Breakout(locator.is_user, _calls_the_body)
         self.attempt = 0
@@ -80,6 +82,9 @@ class Recorder:
     def call_begins(self) -> None:
         """The test body is about to be called: it gets all of what a call may use."""
         self.calls += 1
+        self._begin()
+
+    def _begin(self) -> None:
         self._limit = None
         self._torn = False
         self._uneventful = 0
@@ -110,6 +115,8 @@ class Recorder:
         self._torn = self._torn or kind in (Stuck, CutShort)
         if kind in (Answered, Mocked, Returned) and (fields.get("status") or 200) < 400:
             self._before = (self.attempt, *self._before[1:])
+        if kind is Requested and self._told is not None:
+            self._told()
         if kind in (Logged, Written):
             self._lines += 1
             self._uneventful -= 1  # whoever writes much still comes to an end
@@ -117,19 +124,40 @@ class Recorder:
         self._events.append(kind(at=self.seconds(moment), **fields))
 
     @contextmanager
+    def telling(self, told: Callable[[], None]) -> Generator[None]:
+        """A block in which somebody is told of each request just before it is recorded."""
+        self._told = told
+        try:
+            yield
+        finally:
+            self._told = None
+
+    def bookmark(self) -> Callable[[], None]:
+        """What forgets all that is recorded from now on, in this play, in a list of its own until then."""
+        before, self._events = self._events, []
+        self._begin()
+
+        def forget() -> None:
+            self._events = before
+            self._begin()
+
+        return forget
+
+    @contextmanager
     def sparing(self, lines: int) -> Generator[None]:
         """A block in which not all is recorded that is logged and printed.
 
-        Where memory is measured, what it takes to remember that is not the user's.
+        What it takes to remember that is not the user's, where time or memory is measured.
 
         Args:
             lines: How many lines are recorded.
         """
+        before = self._lines, self._most_lines
         self._lines, self._most_lines = 0, lines
         try:
             yield
         finally:
-            self._most_lines = None
+            self._lines, self._most_lines = before
 
     def has_room(self) -> bool:
         """Whether one more line that is logged or printed is recorded."""

@@ -224,6 +224,20 @@ class Upstream(Injectable):
         self.requests.clear()
         self.heal()
 
+    def bookmark(self) -> Callable[[], None]:
+        """What forgets the requests that arrive from now on."""
+        mark = len(self.requests)
+        calls = {id(answer): list(answer.calls) for answer in self._mock.registered()}
+
+        def forget() -> None:
+            del self.requests[mark:]
+            for answer in self._mock.registered():
+                answer.calls.reset()
+                for call in calls.get(id(answer), ()):
+                    answer.calls.add_call(call)
+
+        return forget
+
     def _absolute(self, url: str | Pattern[str] | None) -> str | Pattern[str]:
         if isinstance(url, Pattern):
             return self._absolute_pattern(url)

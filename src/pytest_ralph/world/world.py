@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
@@ -351,6 +351,18 @@ class World:
         """Keep the declared answers as they are now, to be put back by `heal`."""
         for upstream in self.network.upstreams:
             upstream.remember()
+
+    def bookmark(self) -> Callable[[], None]:
+        """What forgets all that happens from now on: requests, calls of callables and events."""
+        marks = [self.recorder.bookmark()]
+        marks += [upstream.bookmark() for upstream in self.network.upstreams]
+        marks += [each.bookmark() for each in self._callables.values()]
+
+        def forget() -> None:
+            for mark in marks:
+                mark()
+
+        return forget
 
     def heal(self, *, align: bool = True) -> None:
         """Make every service what it was at `remember`, with no open connection and an empty timeline.
