@@ -21,7 +21,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import coverage
 import pytest
+from coverage.collector import Collector
 
 from pytest_ralph.core.timeline import Escaped
 from pytest_ralph.world import world as world_module
@@ -621,6 +623,26 @@ def test_locks_of_a_trace_function_are_real(world: World, live: Live):
             return tracer["lock_data"](lock), time.monotonic() - began
 
     got, took = live(contend)
+
+    assert not got
+    assert took < 0.0001, "virtual time has passed"
+
+
+def test_the_lock_of_coverage_is_real(live: Live, monkeypatch: pytest.MonkeyPatch):
+    """Its trace function is written in C: of who asks nothing is to be seen."""
+    measuring, lock = coverage.Coverage(data_file=None), threading.Lock()
+
+    def contend() -> tuple[bool, float]:
+        began = time.monotonic()
+        with lock:
+            return lock.acquire(timeout=0.001), time.monotonic() - began
+
+    measuring.start()
+    try:
+        monkeypatch.setattr(Collector._collectors[-1], "data_lock", lock)
+        got, took = live(contend)
+    finally:
+        measuring.stop()
 
     assert not got
     assert took < 0.0001, "virtual time has passed"

@@ -81,7 +81,7 @@ def _acquire(
         if (timeout == -1 or timeout > 0) and blocking and not scheduler.serving:
             if not _others_first(self, lines, scheduler) and original(self, False):
                 return True
-            if not _guards_the_run() and not _is_a_tracers(sys._getframe().f_back):
+            if not _guards_the_run() and not is_a_tracers(self, sys._getframe().f_back):
                 return _wait(original, self, timeout, scheduler, recorder, name, lines)
         return original(self, blocking, timeout)  # returns at once, or raises what it always raises
 
@@ -108,10 +108,19 @@ def _guards_the_run() -> bool:
     return thread is not None and thread.name.startswith("pytest_timeout")
 
 
-def _is_a_tracers(frame: FrameType | None) -> bool:
-    """Whether a trace function asks, which may be called at any line, those of the scheduler included."""
+def is_a_tracers(lock: object, frame: FrameType | None) -> bool:
+    """Whether a trace function asks, which may be called at any line, those of the scheduler included.
+
+    Args:
+        lock: What it asks for.
+        frame: The line that asks, where that is written in Python.
+    """
     # A thread may have nothing to do but to take a lock: then nobody has called.
-    return frame is not None and str(frame.f_globals.get("__name__", "")).startswith(_TRACERS)
+    if frame is not None and str(frame.f_globals.get("__name__", "")).startswith(_TRACERS):
+        return True
+    # That of coverage is written in C, and asks for a lock of its collector's.
+    collectors = getattr(sys.modules.get("coverage.collector"), "Collector", None)
+    return any(each.data_lock is lock for each in getattr(collectors, "_collectors", ()))
 
 
 def _is_free(lock: Any) -> bool:
