@@ -16,12 +16,13 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
-import coverage
 import pytest
 from coverage.collector import Collector
 
@@ -630,19 +631,30 @@ def test_locks_of_a_trace_function_are_real(world: World, live: Live):
 
 def test_the_lock_of_coverage_is_real(live: Live, monkeypatch: pytest.MonkeyPatch):
     """Its trace function is written in C: of who asks nothing is to be seen."""
-    measuring, lock = coverage.Coverage(data_file=None), threading.Lock()
+    lock = threading.Lock()
+    monkeypatch.setattr(Collector, "_collectors", [SimpleNamespace(data_lock=lock)])
 
     def contend() -> tuple[bool, float]:
         began = time.monotonic()
         with lock:
             return lock.acquire(timeout=0.001), time.monotonic() - began
 
-    measuring.start()
-    try:
-        monkeypatch.setattr(Collector._collectors[-1], "data_lock", lock)
-        got, took = live(contend)
-    finally:
-        measuring.stop()
+    got, took = live(contend)
 
     assert not got
     assert took < 0.0001, "virtual time has passed"
+
+
+def test_coverage_has_its_lock_where_it_is_looked_for():
+    """In a process of its own: to measure twice in one would end the first."""
+    program = """
+    import coverage
+    from coverage.collector import Collector
+
+    coverage.Coverage(data_file=None, concurrency="thread").start()
+    print(type(Collector._collectors[-1].data_lock).__name__)
+    """
+
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True)
+
+    assert (done.stdout.strip(), done.stderr) == ("lock", "")
