@@ -356,9 +356,9 @@ def test_what_remembers_the_log_takes_no_memory_of_the_call(project: Project, ca
         test_it="""
         from client import load
 
-        @ralph.memory_limit("10 MB")
+        @ralph.memory_limit("5 MB")
         def test_it():
-            load(10_000)
+            load(5_000)
         """,
     )
 

@@ -128,7 +128,7 @@ MALFORMED = "@ralph.no_leaks(calls=6, also=[ralph.faults.Malformed('html')])"
         more("await leaks.left_behind_by_a_timeout()", "tasks", "hang"),
         more("leaks.errors_kept()", "memory", "refused"),
         ("leaks.unread_when_not_found()", "sockets", "404"),
-        ("leaks.pages_kept()", "memory", "malformed-html"),
+        ("leaks.told_of_pages()", "sockets", "malformed-html"),
     ],
 )
 def test_what_leaks_only_in_trouble_is_found_there(

@@ -235,12 +235,12 @@ def unread_when_not_found() -> object:
         answer.close()
 
 
-def pages_kept() -> object:
-    """Keeps what it could not read, for somebody to look at."""
+def told_of_pages() -> object:
+    """Has a line to somebody who is told of what it cannot read, another one each time."""
     answer = SESSION.post(URL, json={}, timeout=10)
     answer.raise_for_status()
     try:
         return answer.json()
     except ValueError:
-        KEPT.append({"page": answer.text, "number": next(NUMBERS)})
+        KEPT.append(socket.socket())
         raise
