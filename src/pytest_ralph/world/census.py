@@ -157,7 +157,7 @@ class Census:
         for each in found:
             if (made := traced.made(each)) is not None:
                 objects[self._place(made)].append(_size(each))
-        for where in {*objects, *blocks} - {None}:
+        for where in sorted({*objects, *blocks} - {None}):
             sizes = max(objects.get(where, []), blocks.get(where, []), key=len)
             (file, number), line = where
             made_in = Location(file=file, line=number, function="")
