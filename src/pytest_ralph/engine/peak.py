@@ -9,10 +9,25 @@ from __future__ import annotations
 import gc
 import tracemalloc
 from array import array
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from pytest_ralph.world.world import World
+
+
+@contextmanager
+def peak_of_memory() -> Generator[Callable[[], int]]:
+    """A block with what tells the most bytes that were allocated at a time in it, until then."""
+    gc.collect()
+    mine = not tracemalloc.is_tracing()
+    if mine:
+        tracemalloc.start()
+    try:
+        tracemalloc.reset_peak()
+        yield lambda: tracemalloc.get_traced_memory()[1]
+    finally:
+        if mine:
+            tracemalloc.stop()
 
 
 class Peak:
@@ -30,28 +45,21 @@ class Peak:
         self._forget = world.bookmark()
         # The most bytes before the first request, and after each until the next.
         self._highest = array("q")
+        self._peak: Callable[[], int]
         self.bytes = 0
 
     @contextmanager
     def watching(self) -> Generator[None]:
         """Measure what happens in a block."""
-        gc.collect()
-        mine = not tracemalloc.is_tracing()
-        if mine:
-            tracemalloc.start()
-        try:
-            before = tracemalloc.get_traced_memory()[0]
-            tracemalloc.reset_peak()
+        with peak_of_memory() as self._peak:
+            before = self._peak()
             with self._recorder.telling(self._requested):
                 yield
             self._requested()
             self.bytes = self._most(before)
-        finally:
-            if mine:
-                tracemalloc.stop()
 
     def _requested(self) -> None:
-        self._highest.append(tracemalloc.get_traced_memory()[1])
+        self._highest.append(self._peak())
         tracemalloc.reset_peak()
 
     def _most(self, before: int) -> int:

@@ -8,12 +8,11 @@ module globals start alike.
 
 from __future__ import annotations
 
-import gc
 import math
 import random
 import zlib
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 
@@ -50,7 +49,7 @@ from pytest_ralph.engine.depth import Limit, deepest
 from pytest_ralph.engine.entry import followed
 from pytest_ralph.engine.hotspot import Hotspot
 from pytest_ralph.engine.load import Load, Meter, measured, processor_time
-from pytest_ralph.engine.peak import Peak
+from pytest_ralph.engine.peak import Peak, peak_of_memory
 from pytest_ralph.engine.quiet import few_lines, held_as_text, unheard
 from pytest_ralph.world.census import Census
 from pytest_ralph.world.endings import Ended, ending
@@ -412,7 +411,7 @@ class Directed:
 
     def profile(self, arguments: Mapping[str, object], n: int, *, memory: bool = False) -> None:
         """Call the test body once more, line by line, and put on the timeline which takes most."""
-        with _peak_of_memory() if memory else nullcontext(lambda: round(processor_time() * 1e9)) as amount:
+        with peak_of_memory() if memory else nullcontext(lambda: round(processor_time() * 1e9)) as amount:
             hotspot = Hotspot(self.player.locator, amount)
             with suppress(*_OUTCOMES), hotspot.watched():
                 self._timed(arguments, 1)
@@ -571,23 +570,6 @@ class Directed:
     def _next(self) -> int:
         number, self.calls = self.calls, self.calls + 1
         return number
-
-
-@contextmanager
-def _peak_of_memory() -> Iterator[Callable[[], int]]:
-    """A block with what tells the most bytes that were allocated at a time in it, until then."""
-    import tracemalloc
-
-    gc.collect()
-    mine = not tracemalloc.is_tracing()
-    if mine:
-        tracemalloc.start()
-    try:
-        tracemalloc.reset_peak()
-        yield lambda: tracemalloc.get_traced_memory()[1]
-    finally:
-        if mine:
-            tracemalloc.stop()
 
 
 def _can_be_aimed(fault: Fault, target: Target) -> bool:

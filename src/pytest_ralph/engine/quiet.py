@@ -40,9 +40,7 @@ def unheard() -> Generator[None]:
                 io.BufferedWriter(_Nowhere()), encoding="utf-8", errors="backslashreplace"
             )
             stack.enter_context(redirect(sink))
-        for handler in _of_pytest():
-            handler.addFilter(_nothing)
-            stack.callback(handler.removeFilter, _nothing)
+        stack.enter_context(_filtered(lambda _: False))
         yield
 
 
@@ -56,23 +54,18 @@ def few_lines(recorder: Recorder, most: int = _ENOUGH) -> Generator[None]:
         recorder: Who writes the timeline.
         most: How many lines.
     """
-    with ExitStack() as stack:
-        stack.enter_context(recorder.sparing(most))
-        for handler in _of_pytest():
-            room = _Room(recorder)
-            handler.addFilter(room)
-            stack.callback(handler.removeFilter, room)
+    with recorder.sparing(most), _filtered(lambda _: recorder.has_room()):
         yield
 
 
-class _Room(logging.Filter):
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__()
-        self._recorder = recorder
-
-    def filter(self, _: logging.LogRecord) -> bool:
-        """Let through what is recorded as well."""
-        return self._recorder.has_room()
+@contextmanager
+def _filtered(lets_through: Callable[[logging.LogRecord], bool]) -> Generator[None]:
+    """Let pytest's own log handlers take up only some records."""
+    with ExitStack() as stack:
+        for handler in _of_pytest():
+            handler.addFilter(lets_through)
+            stack.callback(handler.removeFilter, lets_through)
+        yield
 
 
 @contextmanager
@@ -102,10 +95,6 @@ def _of_pytest() -> list[logging.Handler]:
     """The log handlers that pytest has set up."""
     handlers = logging.getLogger().handlers
     return [each for each in handlers if type(each).__module__.startswith("_pytest")]
-
-
-def _nothing(_: logging.LogRecord) -> bool:
-    return False
 
 
 def _as_text(record: logging.LogRecord) -> logging.LogRecord:

@@ -143,12 +143,9 @@ def _is_more(size: int, count: int, blocks: int, span: Span) -> bool:
 
 def _may_hold(span: Span) -> bool:
     """Whether lines may hold more and more: all that has been added, by whatever line, is not too little."""
-    before = _by_line(span.before)
-    size = count = 0
-    for line, held in _by_line(span.after).items():
-        last = before.get(line)
-        size += max(0, held.size - last.size) if last else held.size
-        count += max(0, held.count - last.count) if last else held.count
+    before, after = _by_line(span.before), _by_line(span.after)
+    more = [_more(line, before, after) for line in after]
+    size, count = sum(max(0, each.size) for each in more), sum(max(0, each.count) for each in more)
     return _is_more(size, count, 1, span)
 
 
@@ -156,24 +153,22 @@ def _growing(spans: Sequence[Span]) -> Mapping[Location, Held]:
     """What each line, in whosever code, holds more in the end than before, if that has grown in all spans."""
     counts = [_by_line(count) for count in (spans[0].before, *(span.after for span in spans))]
 
-    def added(line: Location, first: int, last: int) -> Held:
-        before, after = (counts[number].get(line) for number in (first, last))
-        size, count = (after.size, after.count) if after else (0, 0)
-        return Held(
-            made=line,
-            size=size - (before.size if before else 0),
-            count=count - (before.count if before else 0),
-        )
-
     def grows(line: Location, number: int) -> bool:
-        more, after = added(line, number, number + 1), counts[number + 1].get(line)
+        more, after = _more(line, *counts[number : number + 2]), counts[number + 1].get(line)
         return after is not None and _is_more(more.size, more.count, after.count, spans[number])
 
     return {
-        line: added(line, 0, -1)
+        line: _more(line, counts[0], counts[-1])
         for line in counts[-1]
         if all(grows(line, number) for number in range(len(spans)))
     }
+
+
+def _more(line: Location, before: Mapping[Location, Held], after: Mapping[Location, Held]) -> Held:
+    """What a line holds more than before."""
+    nothing = Held(made=line, size=0, count=0)
+    old, new = before.get(line, nothing), after.get(line, nothing)
+    return Held(made=line, size=new.size - old.size, count=new.count - old.count)
 
 
 def _by_line(count: Counted) -> Mapping[Location, Held]:
